@@ -1,14 +1,15 @@
 """Which search finds good options of a run in the fewest trials: QAOA, what it stands on, or chance?
 
-All 64 points of three options of EEQDM on 4 x 4 digits are trained once, two epochs each. The searches of `qdm sweep --search` that choose from lists then choose from this
-table, in rounds of four, with 40 seeds; nothing is trained again. The figure is the share of the table's
-points that are better than the best one found (0: it is the best), mean over the seeds with a 95 %
-interval by Student's t, and the difference from random draws of the same seed number.
+All 64 points of three options of EEQDM on 4 x 4 digits are trained once, two epochs each. Searches of
+`qdm sweep --search` that choose from lists then choose from this table, in rounds of four, with 40
+seeds; nothing is trained again. The figure is the share of the table's points that are better than the
+best one found (0: it is the best), mean over the seeds with a 95 % interval by Student's t, and the
+difference from random draws of the same seed.
 
     python benchmarks/searches.py --json benchmarks/results/searches.json
 
-SPSA takes ends and no lists, and Optuna keeps a study of its own, so they are not in it. QAOA's circuit is made from the regression over all
-points, which `surrogate` reads directly.
+SPSA takes ends and no lists, and Optuna keeps a study of its own, so they are not in it. QAOA's circuit
+is made from the regression over all points, which `surrogate` reads directly.
 """
 
 from __future__ import annotations
@@ -107,10 +108,8 @@ def main() -> None:
                 "less_random": None if method == "random" else interval(less),
             }
             told = rows[str(trials)]["share"]
-            print(
-                f"{method:<10} {trials:>3} trials  {told['mean']:.3f} [{told['low']:.3f}, {told['high']:.3f}]",
-                flush=True,
-            )
+            ends = f"[{told['low']:.3f}, {told['high']:.3f}]"
+            print(f"{method:<10} {trials:>3} trials  {told['mean']:.3f} {ends}", flush=True)
     if asked.json is not None:
         write_json(asked.json, found)
 

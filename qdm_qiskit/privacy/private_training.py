@@ -125,7 +125,8 @@ def check_private(config: RunConfig, rows: int) -> None:
     if training.optimizer != "adam":
         raise InvalidOption(
             f"Private training goes by optimizer='adam', the only one that is tested, got "
-            f"'{training.optimizer}'; natural gradients and SPSA look at the data besides what is clipped."
+            f"'{training.optimizer}'; natural gradients and SPSA look at the data besides "
+            "the gradients that are clipped."
         )
     if not exact(training):
         raise InvalidOption(
