@@ -1,12 +1,11 @@
-"""Is EEQDM faster than QDDM at equal depth, and is its loss lower, as its paper says?
+"""Is EEQDM's loss lower than QDDM's at equal depth, as its paper says?
 
 Shah and Vatsa, arXiv:2411.15973, tables 1 and 2 and figure 5: 16 x 16 images of MNIST and CIFAR-10,
 depth 10 .. 50, learning rates 0.1 and 0.01. Here, on one core: the embedded digits 0 and 1 enlarged
 from 8 x 8, 80 images to train and 40 to test, batches of 20 with all 10 steps of each image, 60 epochs
 (240 steps).
 
-Time: both models of a depth in turn in one process, forward pass, loss, gradient and Adam's step.
-Loss: the mean squared error of the test images' pairs after the last epoch.
+Loss: the mean squared error of the test images' pairs after the last epoch. Times: eeqdm_times.py.
 
     python benchmarks/eeqdm_against_qddm.py --json benchmarks/results/eeqdm_against_qddm.json
 """
@@ -18,58 +17,15 @@ import machine  # first: it sets the number of threads  # isort: skip
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 
-import torch
-
-from qdm_qiskit.diffusion import InterpolatedNoise
-from qdm_qiskit.models import build_model, resolve
 from qdm_qiskit.training import resolve_run, train
 
 DEPTHS = (10, 20, 30, 40, 50)
 RATES = (0.1, 0.01)
 MODELS = ("eeqdm", "qddm")
-IMAGES, STEPS = 20, 10
-
-
-def training_step(model: str, depth: int) -> Callable[[], None]:
-    """One step of a model on a batch of noise that stands for images."""
-    generator = torch.Generator().manual_seed(0)
-    denoiser = build_model(resolve(model, {"image_size": 16, "depth": depth}), generator=generator)
-    process = InterpolatedNoise(STEPS)
-    pairs = process.training_pairs(torch.rand(IMAGES, 1, 16, 16, generator=generator), generator)
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=0.01)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        prediction = denoiser(pairs.noisy, pairs.step / STEPS)
-        process.losses(prediction, pairs).mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def times(depth: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of a step of both models, in turn, and their ratio round by round."""
-    steps = {model: training_step(model, depth) for model in MODELS}
-    taken: dict[str, list[float]] = {model: [] for model in MODELS}
-    for round_ in range(rounds + 1):
-        for model, step in steps.items():
-            started = time.perf_counter()
-            step()
-            if round_:  # the first one compiles
-                taken[model].append(1e3 * (time.perf_counter() - started))
-    ratios = sorted(a / b for a, b in zip(taken["eeqdm"], taken["qddm"], strict=True))
-    return {
-        **{f"{model}_ms": median(values) for model, values in taken.items()},
-        **{f"{model}_min_ms": min(values) for model, values in taken.items()},
-        "ratio": median(ratios),
-        "ratio_5_percent": ratios[len(ratios) // 20],
-        "ratio_95_percent": ratios[-1 - len(ratios) // 20],
-    }
+IMAGES = 20
 
 
 def losses(model: str, depth: int, rate: float, seed: int, epochs: int) -> dict[str, float]:
@@ -102,10 +58,8 @@ def losses(model: str, depth: int, rate: float, seed: int, epochs: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", choices=("time", "loss"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine.one_thread()
@@ -116,37 +70,25 @@ def main() -> None:
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(found, indent=2) + "\n")
 
-    if options.only != "loss":
-        rows = {depth: times(depth, options.rounds) for depth in DEPTHS}
-        found["time"] = rows
-        print("depth  eeqdm ms  qddm ms  eeqdm / qddm (5 % .. 95 % of rounds)")
-        for depth, row in rows.items():
-            print(
-                f"{depth:>5}  {row['eeqdm_ms']:8.2f} {row['qddm_ms']:8.2f}  {row['ratio']:.3f} "
-                f"({row['ratio_5_percent']:.3f} .. {row['ratio_95_percent']:.3f})",
-                flush=True,
-            )
-        keep()
-    if options.only != "time":
-        table: list[dict[str, object]] = []
-        found["loss"] = table
-        for rate in RATES:
-            for depth in DEPTHS:
-                for model in MODELS:
-                    runs = [
-                        losses(model, depth, rate, seed, options.epochs)
-                        for seed in range(options.seeds)
-                    ]
-                    values = [run["test_loss"] for run in runs]
-                    spread = stdev(values) if len(values) > 1 else 0.0
-                    table.append({"rate": rate, "depth": depth, "model": model, "runs": runs})
-                    print(
-                        f"rate {rate:<5} depth {depth}  {model:>5}  {mean(values):.4f} +- {spread:.4f}"
-                        f"  ({', '.join(f'{value:.4f}' for value in values)};"
-                        f" identity {mean(run['identity_loss'] for run in runs):.4f})",
-                        flush=True,
-                    )
-                    keep()
+    table: list[dict[str, object]] = []
+    found["loss"] = table
+    for rate in RATES:
+        for depth in DEPTHS:
+            for model in MODELS:
+                runs = [
+                    losses(model, depth, rate, seed, options.epochs)
+                    for seed in range(options.seeds)
+                ]
+                values = [run["test_loss"] for run in runs]
+                spread = stdev(values) if len(values) > 1 else 0.0
+                table.append({"rate": rate, "depth": depth, "model": model, "runs": runs})
+                print(
+                    f"rate {rate:<5} depth {depth}  {model:>5}  {mean(values):.4f} +- {spread:.4f}"
+                    f"  ({', '.join(f'{value:.4f}' for value in values)};"
+                    f" identity {mean(run['identity_loss'] for run in runs):.4f})",
+                    flush=True,
+                )
+                keep()
 
 
 if __name__ == "__main__":

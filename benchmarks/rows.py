@@ -37,6 +37,7 @@ from qdm_qiskit.files import write_json
 PRESETS = {
     "iris": "line-iris",
     "wine": "line-wine",
+    "breast-cancer": "line-breast-cancer",
     "waves": "line-waves",
     "ising": "line-ising-guided",
     "showers": "line-showers-guided",
@@ -46,6 +47,7 @@ QDENSE_STEPS = 300
 METRICS = {
     "iris": ("marginals", "correlations", "tstr"),
     "wine": ("marginals", "correlations", "tstr"),
+    "breast-cancer": ("marginals", "correlations", "tstr"),
     "waves": ("marginals", "autocorrelation", "spectrum", "series_spread"),
     "ising": ("correlations", "spin_energy", "magnetisation"),
     "showers": ("marginals", "energy_sum", "shower_profile", "shower_depth"),

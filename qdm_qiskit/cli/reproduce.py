@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,12 +32,20 @@ def reproduce(
         str | None, typer.Option(help="List the cards of one paper, for example eeqdm.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Train as published: hours to days, not minutes.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Train as published: hours to days, not minutes. Times: ten times the rounds.",
+        ),
     ] = False,
     settings: SetOption = None,
     out: Annotated[
         str | None,
         typer.Option(help="Folder of training runs; runs/reproduce/CARD by default."),
+    ] = None,
+    picture: Annotated[
+        str | None,
+        typer.Option(help="File for the card as a picture, .png, .svg or .pdf.", metavar="FILE"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
     as_json: JsonOption = False,
@@ -51,13 +60,16 @@ def reproduce(
         qdm reproduce
 
         qdm reproduce eeqdm-parameters --json
+
+        qdm reproduce eeqdm-reduction --picture figure2.svg
     """
     from ..errors import InvalidOption
 
     if card is None:
-        if full or settings or out:
+        if full or settings or out or picture:
             raise InvalidOption(
-                "--full, --set and --out are about the card that is run; name one of `qdm reproduce`."
+                "--full, --set, --out and --picture are about the card that is run; name one of "
+                "`qdm reproduce`."
             )
         from ..reproduction import all_cards
 
@@ -71,6 +83,11 @@ def reproduce(
     from ..tasks.reproducing import run_folder
 
     chosen = find_card(card)
+    drawn = None
+    if picture is not None:
+        from ..reports.card_render import check_picture
+
+        drawn = check_picture(Path(picture))
     with _heard(quiet) as progress:
         found = reproduce_card(
             chosen,
@@ -79,10 +96,16 @@ def reproduce(
             options=parse_assignments(settings or []),
             progress=progress,
         )
+    if drawn is not None:
+        from ..reports.card_render import write_picture
+
+        write_picture(found, drawn)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
         _print(found)
+        if drawn is not None:
+            typer.echo(f"written  {drawn}")
     if found.as_the_card_says is False:
         raise typer.Exit(EXIT_OTHER)
 

@@ -539,8 +539,9 @@ def _labels(form: RowFormat, values: np.ndarray, what: str) -> np.ndarray | None
     for label, count in enumerate(np.bincount(labels, minlength=len(target.categories))):
         if count < 2:
             raise InvalidData(
-                f"Class '{target.categories[label]}' of {what} has {count} rows, and a class "
-                "is divided into training and test rows: leave it out, or bring 2 or more."
+                f"Class '{target.categories[label]}' of {what} has {count} "
+                f"row{'s' if count != 1 else ''}, and a class is divided into training and test rows: "
+                "leave it out, or bring 2 or more."
             )
     return labels
 

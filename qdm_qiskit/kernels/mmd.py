@@ -29,7 +29,8 @@ def kernel_mmd(kernel: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor)
         raise InvalidData(
             f"A distance of sets needs at least 2 rows of each, got {len(x)} and {len(y)}."
         )
-    return _off_diagonal(kernel(x, x)) + _off_diagonal(kernel(y, y)) - 2 * kernel(x, y).mean()
+    between = kernel(x, y).mean()  # first, so that a refusal names the set that does not fit
+    return _off_diagonal(kernel(x, x)) + _off_diagonal(kernel(y, y)) - 2 * between
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:

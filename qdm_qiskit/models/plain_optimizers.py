@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Adam", "PlainOptimizer"]
+__all__ = ["Adam", "PlainOptimizer", "RMSprop", "Sgd"]
 
 Shapes = dict[int, dict[str, tuple[int, ...]]]
 """Shapes of an optimizer's state after a step, by parameter's position and entry."""
@@ -63,3 +63,44 @@ class Adam(PlainOptimizer, torch.optim.Adam):
             position: {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
             for position, shape in enumerate(shapes)
         }
+
+
+class RMSprop(PlainOptimizer, torch.optim.RMSprop):
+    """``torch.optim.RMSprop`` without momentum, the same numbers to the bit."""
+
+    @torch.no_grad()
+    def step(  # type: ignore[override] # as in :class:`Adam`
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> None:
+        """One step from the gradients that are there, or from those of a loss."""
+        inspect.unwrap(torch.optim.RMSprop.step)(self, closure)
+
+    def state_shapes(self) -> Shapes:
+        """Return the shapes in the state after a step."""
+        shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"]]
+        return {
+            position: {"step": (), "square_avg": shape} for position, shape in enumerate(shapes)
+        }
+
+
+class Sgd(PlainOptimizer, torch.optim.SGD):
+    """``torch.optim.SGD`` without momentum, the same numbers to the bit.
+
+    It counts its steps, because a safetensors file without a tensor cannot be read again.
+    """
+
+    @torch.no_grad()
+    def step(  # type: ignore[override] # as in :class:`Adam`
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> None:
+        """One step from the gradients that are there, or from those of a loss."""
+        inspect.unwrap(torch.optim.SGD.step)(self, closure)
+        for group in self.param_groups:
+            for each in group["params"]:
+                state = self.state[each]
+                state["step"] = state.get("step", torch.zeros(())) + 1
+
+    def state_shapes(self) -> Shapes:
+        """Return the shapes in the state after a step."""
+        count = sum(len(group["params"]) for group in self.param_groups)
+        return {position: {"step": ()} for position in range(count)}

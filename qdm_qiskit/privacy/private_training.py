@@ -124,8 +124,9 @@ def check_private(config: RunConfig, rows: int) -> None:
         )
     if training.optimizer != "adam":
         raise InvalidOption(
-            f"Private training goes by optimizer='adam': '{training.optimizer}' looks at the data "
-            "besides the gradients that are clipped."
+            f"Private training goes by optimizer='adam', the only one that is tested, got "
+            f"'{training.optimizer}'; natural gradients and SPSA look at the data besides "
+            "the gradients that are clipped."
         )
     if not exact(training):
         raise InvalidOption(

@@ -15,6 +15,7 @@ from ..errors import unknown_name
 __all__ = [
     "FORMATS",
     "check_formats",
+    "figure_bytes",
     "new_figure",
     "paper_figures",
     "plain",
@@ -41,7 +42,7 @@ def show_grid(axis: Any, images: np.ndarray, columns: int, title: str) -> None:
 
 def png_bytes(figure: Any, dpi: int = 110) -> bytes:
     """Return a matplotlib figure as PNG, without the time and the version in it."""
-    return _bytes(figure, "png", dpi)
+    return figure_bytes(figure, "png", dpi)
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
@@ -72,13 +73,14 @@ def paper_figures(
         UnknownName: If there is no such format.
     """
     return {
-        folder / f"{name}.{form}": _bytes(figure, form, 300)
+        folder / f"{name}.{form}": figure_bytes(figure, form, 300)
         for form in check_formats(formats)
         for name, figure in figures.items()
     }
 
 
-def _bytes(figure: Any, form: str, dpi: int) -> bytes:
+def figure_bytes(figure: Any, form: str, dpi: int) -> bytes:
+    """Return a matplotlib figure as a file of png, svg or pdf, the same each time."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()

@@ -9,6 +9,7 @@
     checks.py            checks by name: counts, closed forms, arithmetic on printed numbers
     result_files.py      numbers of measurements, by their place in result files
     training_runs.py     trainings of a card
+    timing.py            training steps of two models, timed in turn
     reproduce.py         all of it for one card
     pages.py             cards as Markdown tables
 
@@ -23,6 +24,7 @@ from .card import (
     Found,
     Reading,
     Source,
+    Timing,
     Training,
     Verdict,
     judge,
@@ -41,6 +43,7 @@ __all__ = [
     "Found",
     "Reading",
     "Source",
+    "Timing",
     "Training",
     "Verdict",
     "all_cards",

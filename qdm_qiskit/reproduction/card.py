@@ -1,7 +1,8 @@
 """A claim of a paper as a value: its figures, how each is checked, and the verdict.
 
-A figure of the paper is compared with a number of ours, which comes from one of three places: a check
-that computes it in seconds, a result file that a measurement left, or a training run.
+A figure of the paper is compared with a number of ours, which comes from one of four places: a check
+that computes it in seconds, a result file that a measurement left, a training run, or training steps
+that are timed in turn.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "Reading",
     "Scale",
     "Source",
+    "Timing",
     "Training",
     "Verdict",
     "judge",
@@ -84,6 +86,20 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Two models whose training steps are timed in turn: the number is the ratio of the times."""
+
+    model: str
+    """Model on top."""
+    over: str
+    """Model below."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the one on top."""
+    over_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """A figure of the paper, and how ours is got."""
 
@@ -105,6 +121,8 @@ class Figure:
     """A number of a training run."""
     less: Reading | None = None
     """Number that is taken from it, seed by seed."""
+    timing: Timing | None = None
+    """Training steps that are timed."""
 
     @property
     def accepted(self) -> tuple[float, float]:
@@ -188,8 +206,8 @@ class Card:
 
     @property
     def computes(self) -> bool:
-        """True if ``qdm reproduce`` has something to do: a check or a training."""
-        return any(each.check or each.reading for each in self.figures)
+        """True if ``qdm reproduce`` has something to do: a check, a training or a timing."""
+        return any(each.check or each.reading or each.timing for each in self.figures)
 
     def __repr__(self) -> str:
         return one_line("Card", self.name, f"{len(self.figures)} figures", self.verdict)

@@ -26,6 +26,7 @@ __all__ = [
     "repeated_circuit",
     "setting",
     "steps",
+    "weights_of_pair",
 ]
 
 
@@ -106,8 +107,14 @@ def _count(spec: CircuitSpec, names: Sequence[str]) -> int:
 
 def reduction(*, num_data: int) -> float:
     """Return by how many percent EEQDM has fewer weights than QDDM at the same depth."""
-    ours, others = (len(build(num_data, 1).weights) for build in (eeqdm, qddm))
+    ours, others = weights_of_pair(num_data)
     return 100 * (1 - ours / others)
+
+
+def weights_of_pair(num_data: int) -> tuple[int, int]:
+    """Return the weights of one layer of EEQDM and of QDDM."""
+    ours, others = (len(build(num_data, 1).weights) for build in (eeqdm, qddm))
+    return ours, others
 
 
 def acting_angles(*, circuit: str, seed: int, options: Mapping[str, Any] | None = None) -> int:

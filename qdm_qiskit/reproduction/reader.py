@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from ..errors import InvalidData
 from ..files import read_json_object
-from .card import Basis, Card, Figure, Reading, Scale, Source, Training, Verdict
+from .card import Basis, Card, Figure, Reading, Scale, Source, Timing, Training, Verdict
 from .check_arguments import CHECK_ARGUMENTS, OPTIONAL, Kind
 
 __all__ = ["SCHEMA", "card_from_dict", "read_card"]
@@ -112,7 +112,7 @@ def _figure(value: Any, where: str, trainings: Mapping[str, Mapping[Scale, Train
         value,
         where,
         needed={"name", "theirs"},
-        optional={"spread", "within", "accept", "check", "measured", "reading", "less"},
+        optional={"spread", "within", "accept", "check", "measured", "reading", "less", "timing"},
     )
     theirs = value["theirs"]
     if isinstance(theirs, str):
@@ -126,12 +126,19 @@ def _figure(value: Any, where: str, trainings: Mapping[str, Mapping[Scale, Train
         within = _number(within, f"{where}.within", least=0)
     elif accept is not None:
         accept = _interval(accept, f"{where}.accept")
-    elif isinstance(theirs, str) and set(value) & {"check", "measured", "reading"}:
+    elif isinstance(theirs, str) and set(value) & {
+        "check",
+        "measured",
+        "reading",
+        "timing",
+    }:
         raise InvalidData(f"{where}.theirs is words: `accept` must say which of ours agree.")
     if isinstance(theirs, str) and within is not None:
         raise InvalidData(f"{where}.theirs is words: give `accept`, not `within`.")
     if "check" in value and ("measured" in value or "reading" in value):
         raise InvalidData(f"{where} has a `check` and also `measured` or `reading`; give one.")
+    if "timing" in value and ("check" in value or "reading" in value):
+        raise InvalidData(f"{where} has a `timing` and also `check` or `reading`; give one.")
     if "less" in value and "reading" not in value:
         raise InvalidData(f"{where}.less is taken from a `reading`, which is missing.")
     return Figure(
@@ -146,6 +153,7 @@ def _figure(value: Any, where: str, trainings: Mapping[str, Mapping[Scale, Train
         if "reading" in value
         else None,
         less=_reading(value["less"], f"{where}.less", trainings) if "less" in value else None,
+        timing=_timing(value["timing"], f"{where}.timing") if "timing" in value else None,
     )
 
 
@@ -232,6 +240,16 @@ def _reading(value: Any, where: str, trainings: Mapping[str, Mapping[Scale, Trai
         run=run,
         metric=_text(value["metric"], f"{where}.metric"),
         epoch=None if epoch is None else _whole(epoch, f"{where}.epoch", least=1),
+    )
+
+
+def _timing(value: Any, where: str) -> Timing:
+    _fields(value, where, needed={"model", "over"}, optional={"options", "over_options"})
+    return Timing(
+        model=_text(value["model"], f"{where}.model"),
+        over=_text(value["over"], f"{where}.over"),
+        options=_options(value.get("options", {}), f"{where}.options"),
+        over_options=_options(value.get("over_options", {}), f"{where}.over_options"),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..progress import Message, Progress, silent
 from .card import Agreement, Card, Figure, Found, Scale, Verdict, judge, verdict_of
 from .catalog import recorded
 from .checks import compute
+from .timing import timed
 from .training_runs import read_figure, train_all
 
 __all__ = ["Compared", "Reproduction", "cells", "reproduce_card"]
@@ -139,7 +141,7 @@ def reproduce_card(
     options: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Reproduction:
-    """Get a card's figures: checks are computed, trainings are run.
+    """Get a card's figures: checks are computed, trainings are run, steps are timed.
 
     Args:
         card: The card.
@@ -169,17 +171,18 @@ def reproduce_card(
         ours: Found | None = None
         if figure.check is not None:
             progress(Message(f"checking {figure.name}", done, len(card.figures)))
-            ours = _computed(card, figure)
+            ours = _got(card, figure, partial(compute, figure.check))
         elif figure.reading is not None:
             ours = read_figure(figure, card, scale, rows)
+        elif figure.timing is not None:
+            ours = _got(card, figure, partial(timed, figure.timing, scale, progress=progress))
         found.append(Compared(figure=figure, ours=ours, recorded=known.get(figure.name)))
     return Reproduction(card=card, scale=scale, figures=tuple(found))
 
 
-def _computed(card: Card, figure: Figure) -> Found:
-    assert figure.check is not None
+def _got(card: Card, figure: Figure, get: Callable[[], Found]) -> Found:
     try:
-        return compute(figure.check)
+        return get()
     except (QdmError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InvalidOption(

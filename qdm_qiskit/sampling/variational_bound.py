@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
-from ..arguments import whole_number
+from ..arguments import of_kind, whole_number
 from ..errors import InvalidOption
 from ..layers.arrays import device_of
 from ..rng import derived_seed
 from ..training import load_split
 from .continuous import estimate, sigma
 from .discrete import radius_of
-
-if TYPE_CHECKING:
-    from .trained_run import TrainedRun
+from .trained_run import TrainedRun
 
 __all__ = [
     "Bound",
@@ -199,6 +197,7 @@ def variational_bound(
     Raises:
         InvalidOption, MissingData, InvalidData: As :func:`mean_errors`.
     """
+    of_kind(run, TrainedRun, "run", "`qdm_qiskit.sampling.load_run(folder)` makes one")
     errors, square = mean_errors(run, part="test", count=count, seed=seed)
     fitted = None
     if covariance == "learned":

@@ -43,6 +43,7 @@ from .circuit_weights import BlockKind
 from .targets.choice import check_train_on, device_names, train_on_text
 
 __all__ = [
+    "BY_GRADIENTS",
     "SCHEMA",
     "DataConfig",
     "OptimizerName",
@@ -59,8 +60,10 @@ MOST_FACTOR = 1e30
 """Most of a step size and its like: torch refuses what leaves single precision on the way."""
 ReadoutInLoss = Literal["mean", "asymmetric", "mitigated"]
 """Readout errors in the loss: one a qubit, one for each outcome, or taken out again."""
-OptimizerName = Literal["adam", "natural", "spsa", "qn-spsa"]
+OptimizerName = Literal["adam", "rmsprop", "sgd", "natural", "spsa", "qn-spsa"]
 """The optimizers; :func:`~qdm_qiskit.training.optimizers.make_optimizer` makes each."""
+BY_GRADIENTS = ("adam", "rmsprop", "sgd")
+"""Optimizers that take the gradient of every weight as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,10 @@ class TrainingConfig:
     batch_size: int = 20
     """Images in a step; each gives one pair for every t."""
     optimizer: OptimizerName = "adam"
-    """Adam; natural gradients for circuits and Adam for the rest; or losses alone, no gradients."""
+    """Adam, RMSProp or plain gradient descent; natural gradients for circuits and Adam for the rest; or
+    losses alone, no gradients."""
     learning_rate: float = 0.01
-    """Adam's step size, or SPSA's first one; above 0."""
+    """Step size, of SPSA the first one; above 0."""
     circuit_learning_rate: float | None = None
     """Step size of `natural` for the weights of circuits; None for ``learning_rate``."""
     metric_regularisation: float = 0.01
@@ -111,9 +115,9 @@ class TrainingConfig:
     perturbation: float = 0.1
     """First perturbation of `spsa` and `qn-spsa` in each weight, above 0."""
     weight_decay: float = 0.0
-    """Adam's L2 penalty, at least 0."""
+    """L2 penalty, at least 0; SPSA has none."""
     second_moment: float = 0.999
-    """Adam's beta_2, in [0, 1)."""
+    """Adam's beta_2 and RMSProp's alpha, in [0, 1)."""
     decay_every: int = 0
     """Epochs after which the step size is multiplied by ``decay_factor``, again and again; 0 never."""
     decay_factor: float = 0.97

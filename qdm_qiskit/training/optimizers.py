@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..models import Denoiser
-from ..models.plain_optimizers import Adam, PlainOptimizer, Shapes
+from ..models.plain_optimizers import Adam, PlainOptimizer, RMSprop, Sgd, Shapes
 from .config import TrainingConfig
 from .natural_gradient import NaturalGradient
 
@@ -50,6 +50,15 @@ def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optim
             seed=config.seed,
             regularisation=config.metric_regularisation,
             samples=config.metric_samples,
+        )
+    if config.optimizer == "sgd":
+        return Sgd(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    if config.optimizer == "rmsprop":
+        return RMSprop(
+            model.parameters(),
+            lr=config.learning_rate,
+            alpha=config.second_moment,
+            weight_decay=config.weight_decay,
         )
     return Adam(
         model.parameters(),

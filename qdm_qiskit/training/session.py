@@ -49,7 +49,7 @@ from .checkpoint import (
     load_training_state,
     save_checkpoint,
 )
-from .config import RunConfig
+from .config import BY_GRADIENTS, RunConfig
 from .constant_predictions import constant_predictions
 from .epoch_end import draw_samples, measure_losses, write_history, write_samples
 from .objective import Objective, Part
@@ -137,7 +137,7 @@ class Session:
             progress=progress,
         )
         begins = self.state.step == 0
-        watched = self.target is not None and config.training.optimizer == "adam" and begins
+        watched = self.target is not None and config.training.optimizer in BY_GRADIENTS and begins
         self.gradients = GradientRecord() if watched else None
         self.processes = join_processes()
         self.callbacks = callbacks if callbacks and self.processes.leads else Callbacks()

@@ -76,3 +76,14 @@ def test_a_mistake_gets_one_line(qdm, tmp_path, monkeypatch, arguments, words):
     assert words in result.err.splitlines()[-1]
     assert result.err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in result.err
+
+
+def test_a_card_is_drawn(qdm, tmp_path):
+    result = qdm("reproduce", "eeqdm-reduction", "--picture", tmp_path / "figure2.svg")
+    assert (result.code, result.err) == (0, "")
+    assert "written" in result.out
+    assert (tmp_path / "figure2.svg").read_text().startswith("<?xml")
+    refused = qdm("reproduce", "eeqdm-reduction", "--picture", tmp_path / "figure2.txt")
+    assert refused.code == 2
+    assert "ends in .png, .svg, .pdf" in refused.err
+    assert qdm("reproduce", "--picture", "x.svg").code == 2

@@ -10,7 +10,7 @@ GOOD = "a,b\n" + "".join(f"{k},{'xy'[k % 2]}\n" for k in range(8))
 BAD = {
     "missing.csv": (GOOD.replace("3,y", ",y"), "Column 'a' .* has no value in row 4"),
     "constant.csv": (GOOD.replace("y", "x"), "Column 'b' .* is x in every row"),
-    "one.csv": (GOOD + "9,z\n", "Class 'z' .* has 1 rows"),
+    "one.csv": (GOOD + "9,z\n", "Class 'z' .* has 1 row,"),
 }
 
 

@@ -52,7 +52,7 @@ def test_it_may_begin_with_a_mark_and_end_lines_otherwise(tmp_path, file):
         (b"a,b\n1,2\n,3\n3,4\n4,5\n", "'a' .* no value in row 2"),
         (b"a,b\n1,x\n1,y\n1,x\n1,y\n", "'a' .* is 1 in every row"),
         (b"a,b\n1,x\n1.0,y\n1,x\n1,y\n", "'a' .* in every row"),
-        (b"a,b\n1,x\n2,y\n3,y\n4,y\n", "Class 'x' .* has 1 rows"),
+        (b"a,b\n1,x\n2,y\n3,y\n4,y\n", "Class 'x' .* has 1 row,"),
         (b"a,b\n\xff\xfe,2\n", "no UTF-8 text"),
         (b'a,b\n"1,2\n', "no CSV file"),
         (b"a,b\n" + b"1" * 2000 + b",2\n", "2000 characters"),

@@ -144,7 +144,7 @@ def bad(**change):
         (bad(height=["1", "2", "x", "4", "5", "6", "7", "8"]), "holds numbers, but 'x' in row 3"),
         (bad(height=[3.0] * 8), "'height' .* is 3.0 in every row"),
         (bad(colour=["red"] * 8), "'colour' .* is red in every row"),
-        (bad(kind=["a"] * 7 + ["b"]), "Class 'b' .* has 1 rows"),
+        (bad(kind=["a"] * 7 + ["b"]), "Class 'b' .* has 1 row,"),
         (bad(height=[1, 2]), "columns of one length"),
         ({"a": [1, 2], "b": [1, 2]}, "at least 4 rows"),
         (bad(colour=[f"name {k}" for k in range(40)], height=range(40), children=range(40),

@@ -475,6 +475,18 @@ def _card(root: Path) -> tuple[Path, Path]:
                 "measured": {"file": "results.json", "at": way, "less": way, "seeds": [0, 1]},
                 "reading": {"run": "small", "metric": "test_loss", "epoch": 1},
             },
+            {
+                "name": "time",
+                "theirs": "below 1",
+                "accept": [None, 1],
+                "measured": {"file": "results.json", "at": way},
+                "timing": {
+                    "model": "eeqdm",
+                    "over": "qddm",
+                    "options": {"depth": 1},
+                    "over_options": {"depth": 1},
+                },
+            },
         ],
         "trainings": {"small": {"minutes": {"model": "eeqdm", "epochs": 1, "seeds": [0]}}},
         "verdict": "reproduced",

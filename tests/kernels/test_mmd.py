@@ -51,3 +51,12 @@ def test_as_a_loss_it_draws_rows_to_the_data():
 def test_one_row_is_refused():
     with pytest.raises(InvalidData, match="at least 2 rows of each, got 1 and 3"):
         kernel_mmd(QuantumKernel(z_feature_map(1)), torch.zeros(1, 1), torch.zeros(3, 1))
+
+
+def test_a_set_of_another_width_is_named():
+    kernel = QuantumKernel(zz_feature_map(2))
+    wide, right = torch.zeros(3, 4), torch.zeros(3, 2)
+    with pytest.raises(InvalidData, match=r"^y has shape \(rows, 2\).*got \(3, 4\)"):
+        kernel_mmd(kernel, right, wide)
+    with pytest.raises(InvalidData, match=r"^x has shape \(rows, 2\).*got \(3, 4\)"):
+        kernel_mmd(kernel, wide, right)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from qdm_qiskit.models.plain_optimizers import Adam
+from qdm_qiskit.models.plain_optimizers import Adam, RMSprop, Sgd
 
 
-@pytest.mark.parametrize("options", [{}, {"betas": (0.9, 0.99), "weight_decay": 0.01, "lr": 0.1}])
-def test_adam_is_torchs_to_the_bit_also_after_a_reload(options):
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (Adam, torch.optim.Adam, {}),
+        (Adam, torch.optim.Adam, {"betas": (0.9, 0.99), "weight_decay": 0.01, "lr": 0.1}),
+        (RMSprop, torch.optim.RMSprop, {"alpha": 0.9, "weight_decay": 0.01, "lr": 0.1}),
+        (Sgd, torch.optim.SGD, {"weight_decay": 0.01, "lr": 0.0001}),
+    ],
+)
+def test_steps_are_torchs_to_the_bit_also_after_a_reload(ours, theirs, options):
     source = torch.Generator().manual_seed(0)
     start = [torch.randn(3, 4, generator=source), torch.randn(5, generator=source)]
-    kinds = {"ours": Adam, "torch": torch.optim.Adam}
+    kinds = {"ours": ours, "torch": theirs}
     weights = {name: [torch.nn.Parameter(each.clone()) for each in start] for name in kinds}
     made = {name: kind(weights[name], **options) for name, kind in kinds.items()}
     for step in range(6):
@@ -26,8 +34,8 @@ def test_adam_is_torchs_to_the_bit_also_after_a_reload(options):
                 again = kind(weights[name], **options)
                 again.load_state_dict(made[name].state_dict())
                 made[name] = again
-        for ours, theirs in zip(weights["ours"], weights["torch"], strict=True):
-            assert torch.equal(ours, theirs)
+        for one, other in zip(weights["ours"], weights["torch"], strict=True):
+            assert torch.equal(one, other)
     assert not torch.equal(weights["ours"][0], start[0])
 
 

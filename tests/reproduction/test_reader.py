@@ -95,6 +95,7 @@ def test_a_card_is_read_as_it_stands():
         (["figures", 0, "check", "options"], [1], "check.options must be an object of options"),
         (["figures", 0, "check", "options"], {"a b": 1}, "has no option called 'a b'"),
         (["figures", 0, "measured"], {"file": "a.json", "at": ["a"]}, "has a `check` and also"),
+        (["figures", 0, "timing"], {}, r"figures\[0\] has a `timing` and also `check`"),
         (["figures", 1, "measured", "file"], "../a.json", "name of a .json file, without a folder"),
         (["figures", 1, "measured", "file"], "/etc/a.json", "without a folder"),
         (["figures", 1, "measured", "at"], [], "measured.at must be a list of 1 to 1000"),
@@ -115,6 +116,28 @@ def test_a_mistake_gets_one_line_that_names_the_field(way, value, words):
         card_from_dict(changed(way, value))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_timings_are_read_and_their_mistakes_named():
+    card = changed(["figures", 1, "reading"], None)
+    timing: dict[str, Any] = {"model": "eeqdm", "over": "qddm", "options": {"depth": 1}}
+    card["figures"][1]["timing"] = timing
+    read = card_from_dict(card).figures[1].timing
+    assert read is not None
+    assert (read.model, read.over, read.options, read.over_options) == (
+        "eeqdm",
+        "qddm",
+        {"depth": 1},
+        {},
+    )
+    for wrong, words in (
+        ({"model": "eeqdm"}, r"figures\[1\].timing has no `over`"),
+        ({**timing, "rounds": 3}, r"timing has no field called 'rounds'"),
+        ({**timing, "options": {"seed": 1}}, "timing.options has no option called 'seed'"),
+    ):
+        card["figures"][1]["timing"] = wrong
+        with pytest.raises(InvalidData, match=words):
+            card_from_dict(card)
 
 
 def test_a_file_that_is_no_card_is_named(tmp_path):

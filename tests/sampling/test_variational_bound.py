@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.errors import InvalidArgument, InvalidOption
 from qdm_qiskit.sampling import load_run
 from qdm_qiskit.sampling.variational_bound import (
     bound_of_errors,
@@ -112,6 +112,8 @@ def test_learned_is_best_on_the_images_that_it_is_fitted_to(run):
 
 
 def test_refusals(run, tmp_path):
+    with pytest.raises(InvalidArgument, match=r"`run` is a TrainedRun, got .*load_run\(folder\)"):
+        variational_bound("runs/mine")  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="covariance is one of beta, posterior, learned"):
         bound_of_errors(BETAS, BETAS, 1.0, "full")
     with pytest.raises(InvalidOption, match="part is 'train' or 'test'"):

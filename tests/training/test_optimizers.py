@@ -8,13 +8,21 @@ from safetensors.torch import load_file, save_file
 
 from qdm_qiskit.errors import InvalidCheckpoint, InvalidOption
 from qdm_qiskit.models import build_model, load_model, resolve
-from qdm_qiskit.models.plain_optimizers import Adam
+from qdm_qiskit.models.plain_optimizers import Adam, RMSprop, Sgd
 from qdm_qiskit.training import TrainingConfig, resolve_run, train
 from qdm_qiskit.training.natural_gradient import NaturalGradient
 from qdm_qiskit.training.optimizers import make_optimizer, set_learning_rate, state_shapes
 from qdm_qiskit.training.spsa import Spsa
 
-KINDS = {"adam": Adam, "natural": NaturalGradient, "spsa": Spsa, "qn-spsa": Spsa}
+KINDS = {
+    "adam": Adam,
+    "rmsprop": RMSprop,
+    "sgd": Sgd,
+    "natural": NaturalGradient,
+    "spsa": Spsa,
+    "qn-spsa": Spsa,
+}
+GRADIENTS = ("adam", "rmsprop", "sgd", "natural")
 
 
 def small_model(name: str = "q_dense"):
@@ -47,7 +55,7 @@ def test_a_checkpoint_holds_what_a_step_leaves(name, model):
     def loss() -> torch.Tensor:
         return (made(x, torch.ones(3)) - x).square().mean()
 
-    if name in ("adam", "natural"):
+    if name in GRADIENTS:
         loss().backward()
         optimizer.step()
     else:
@@ -70,7 +78,7 @@ def test_step_sizes_of_circuits_and_of_the_rest_decay_together():
         assert [group["lr"] for group in optimizer.param_groups] == [0.5 * factor, 0.01 * factor]
 
 
-@pytest.mark.parametrize("optimizer", ["natural", "spsa", "qn-spsa"])
+@pytest.mark.parametrize("optimizer", [name for name in KINDS if name != "adam"])
 def test_resume_after_a_stop_is_the_uninterrupted_run(
     tmp_path, small_run, outcome, stop_after, optimizer
 ):
@@ -102,7 +110,7 @@ def test_a_hybrid_resumes_with_natural_gradients(tmp_path, outcome, stop_after):
     assert min(moments) == circuits > 0
 
 
-@pytest.mark.parametrize("optimizer", ["natural", "spsa", "qn-spsa"])
+@pytest.mark.parametrize("optimizer", [name for name in KINDS if name != "adam"])
 def test_one_step_moves_every_weight_that_matters(tmp_path, small_run, optimizer):
     config = small_run(
         "qddm", optimizer=optimizer, depth=1, epochs=1, batch_size=24, baseline=False
@@ -113,7 +121,7 @@ def test_one_step_moves_every_weight_that_matters(tmp_path, small_run, optimizer
     before = build_model(resolve("qddm", vars(config.model_options)), generator=generator)
     after = load_model(train(config, tmp_path).checkpoint)
     moved = (before.layer.weights != after.layer.weights).view(5, 3)
-    if optimizer == "natural":
+    if optimizer in GRADIENTS:
         # RZ(omega) has no gradient, as only CNOTs follow; the ancilla's first RZ is a phase.
         assert bool(moved[:4, :2].all())
         assert bool(moved[4, 1])
@@ -155,7 +163,10 @@ def test_the_baseline_keeps_adam(tmp_path, small_run, outcome):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "sgd"}, "optimizer is one of adam, natural, spsa, qn-spsa; got 'sgd'"),
+        (
+            {"optimizer": "lbfgs"},
+            "optimizer is one of adam, rmsprop, sgd, natural, spsa, qn-spsa; got 'lbfgs'",
+        ),
         ({"metric_blocks": "gate"}, "metric_blocks is .* got 'gate'"),
         ({"metric_samples": 0}, "metric_samples must be at least 1, got 0"),
         ({"metric_regularisation": 0.0}, "metric_regularisation must be .* above 0, got 0.0"),
