@@ -177,7 +177,7 @@ def main() -> None:
     """Measure what is not measured yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     runs: dict[str, dict[str, Any]] = {}

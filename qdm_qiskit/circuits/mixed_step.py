@@ -22,8 +22,9 @@ def mixed_step(
     """Build a step: mixed states of the data, layers of RX, RY and CZ, and Paulis given outcomes.
 
     Qubits ``0 .. n-1`` carry the data, then come ``a`` ancillas that are measured, ``e`` that are not,
-    and n purifiers. RY on a purifier and CX from it to its data qubit make a diagonal mixed state, which
-    RY and RZ turn. The layers act on all but the purifiers, with CZ along the line, and end with RX, RY.
+    and n purifiers. RY on a purifier and CX from it to its data qubit make a diagonal mixed state,
+    which RY and RZ turn. The layers act on all but the purifiers, with CZ along the line, and end with
+    RX and RY.
 
     Args:
         num_data: Data qubits n, at least 1.

@@ -53,7 +53,8 @@ class DiffusionConfig:
     """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
     (`ddpm`) or in continuous time (`vp_sde`), predicted velocities (`velocity`), Kölle's interpolation
     of complex states, Cacioppo's Gaussian noise on complex states, ensembles of states that are
-    depolarized, ensembles of `mixed_states`, grey levels moved by a quantum `walk`, or grey levels in bits that a `device` flips."""
+    depolarized, ensembles of `mixed_states`, grey levels moved by a quantum `walk`, or grey levels in
+    bits that a `device` flips."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10

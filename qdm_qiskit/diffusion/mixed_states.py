@@ -6,7 +6,7 @@ of n qubits here is ``rho_1 x ... x rho_n``, an array of ``3 n`` real numbers, q
 
 from __future__ import annotations
 
-from typing import Literal, final, get_args
+from typing import final
 
 import torch
 from torch import Tensor
@@ -14,11 +14,11 @@ from torch import Tensor
 from ..errors import InvalidData, InvalidOption
 from .base import check_start
 from .ensemble_process import EnsembleProcess
-from .ensembles import chords, transport, weighted_mmd
+from .ensembles import EnsembleLoss, chords, transport, weighted_mmd
 
 __all__ = [
     "LEFT_AT_LAST",
-    "MixedLoss",
+    "MIXED_LOSSES",
     "MixedStates",
     "fidelities",
     "in_ball",
@@ -26,8 +26,8 @@ __all__ = [
     "product_overlaps",
 ]
 
-MixedLoss = Literal["mmd", "wasserstein", "fidelity", "projected"]
-"""See :func:`mixed_losses`."""
+MIXED_LOSSES: tuple[EnsembleLoss, ...] = ("mmd", "wasserstein", "fidelity", "projected")
+"""Distances of :func:`mixed_losses`."""
 LEFT_AT_LAST = 0.02
 """a_T."""
 _NO_WEIGHT = 1e-9
@@ -57,7 +57,7 @@ def fidelities(left: Tensor, right: Tensor) -> Tensor:
     return ((1 + (one * other).sum(-1) + mixed.clamp_min(_NO_WEIGHT).sqrt()) / 2).prod(dim=-1)
 
 
-def mixed_losses(kind: MixedLoss, outcomes: Tensor, target: Tensor) -> Tensor:
+def mixed_losses(kind: EnsembleLoss, outcomes: Tensor, target: Tensor) -> Tensor:
     """The distance of generated ensembles from target ensembles, one for each group.
 
     ``wasserstein``: optimal transport, smoothed by a little entropy, with cost
@@ -95,7 +95,8 @@ class MixedStates(EnsembleProcess):
     """``rho_t = a_t rho_0 + (1 - a_t) sigma`` for each qubit, with one random sigma for each path.
 
     Sigma is drawn by the Hilbert-Schmidt measure: its Bloch vector is uniform in the ball. Over sigma
-    the mean is the depolarizing channel, ``a_t rho_0 + (1 - a_t) I/2``. a_t falls evenly from 1 to 0.02.
+    the mean is the depolarizing channel, ``a_t rho_0 + (1 - a_t) I/2``, and a_t falls evenly from 1 to
+    0.02.
 
     A model predicts ``(batch, outcomes, 1 + 3 n)``; see :func:`mixed_losses`. The reverse step draws an
     outcome by its probability; probabilities below 0 and Bloch vectors longer than 1, which counts of
@@ -111,14 +112,13 @@ class MixedStates(EnsembleProcess):
 
     state_space = "real"
 
-    def __init__(self, num_steps: int = 6, *, loss: MixedLoss = "wasserstein") -> None:
+    def __init__(self, num_steps: int = 6, *, loss: EnsembleLoss = "projected") -> None:
         super().__init__(num_steps)
-        if loss not in get_args(MixedLoss):
+        if loss not in MIXED_LOSSES:
             raise InvalidOption(
-                f"ensemble_loss of mixed states is one of {', '.join(get_args(MixedLoss))}, got "
-                f"{loss!r}."
+                f"ensemble_loss of mixed states is one of {', '.join(MIXED_LOSSES)}, got {loss!r}."
             )
-        self.loss: MixedLoss = loss
+        self.loss: EnsembleLoss = loss
 
     def signal(self) -> Tensor:
         """a_0 .. a_T in float64."""

@@ -54,20 +54,20 @@ class MixedQuDDPMConfig:
     """1 for grey, 3 for RGB."""
     codec: CodecKind = "pca"
     """Rule by which images become whitened latents."""
-    num_qubits: int = 3
+    num_qubits: int = 2
     """Qubits whose mixed states are diffused, 1 to 4; three latents each."""
     num_ancillas: int = 1
     """Ancillas whose outcome is drawn in each step, 0 to 4; without any, every step is a channel."""
     num_traced: int = 1
     """Ancillas that nobody looks at, 0 to 4."""
-    depth: int = 6
+    depth: int = 4
     """Layers of RX, RY and CZ in each step's circuit."""
     num_steps: int = 6
     """T; each step has weights of its own."""
     step: Literal["circuit", "network"] = "circuit"
     """Circuits, or in their place classical networks of about as many numbers."""
     init_std: float = 0.1
-    """Standard deviation of the initial angles."""
+    """Standard deviation of the initial angles, or scale of a network's last layer."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -118,11 +118,17 @@ class NetworkStep(nn.Module):
         width: Numbers of a state.
         outcomes: Outcomes, whose probabilities are a softmax.
         numbers: Trainable numbers, which it comes as near to as a whole number of hidden units can.
+        init_std: Scale of the initial weights of its last layer: at 0 it keeps states as they are.
         generator: Source of the initial weights.
     """
 
     def __init__(
-        self, width: int, outcomes: int, numbers: int, generator: torch.Generator | None
+        self,
+        width: int,
+        outcomes: int,
+        numbers: int,
+        init_std: float,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.outcomes = outcomes
@@ -133,6 +139,9 @@ class NetworkStep(nn.Module):
             for each in (layer.weight, layer.bias):
                 bound = layer.in_features**-0.5
                 nn.init.uniform_(each, -bound, bound, generator=generator)
+        with torch.no_grad():  # like circuits with small angles, it begins near the identity
+            for each in (self.leave.weight, self.leave.bias):
+                each.mul_(init_std)
 
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`MixedQuDDPM.forward`."""
@@ -169,7 +178,7 @@ class MixedQuDDPM(OnLatents):
         if config.step == "network":
             numbers = config.angles_of_a_step
             made = [
-                NetworkStep(config.latents, outcomes, numbers, generator)
+                NetworkStep(config.latents, outcomes, numbers, config.init_std, generator)
                 for _ in range(config.num_steps)
             ]
             self.steps = nn.ModuleList(made)

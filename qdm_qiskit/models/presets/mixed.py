@@ -15,9 +15,9 @@ MIXED_SOURCE = (
 MIXED_TRAINING: Mapping[str, Any] = {
     "dataset": "digits",
     "process": "mixed_states",
-    "ensemble_loss": "wasserstein",
-    "batch_size": 100,
-    "epochs": 40,
+    "ensemble_loss": "projected",
+    "batch_size": 64,
+    "epochs": 10,
     "learning_rate": 0.02,
     "sample_every": 0,
 }
