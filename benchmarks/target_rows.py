@@ -119,6 +119,12 @@ FAMILIES = {
         {"num_steps": 2, "depth": 2, "init_std": 1.0},
         images=16,
     ),
+    "mixed_quddpm": Row(
+        "latent mixed-state QuDDPM",
+        "mixed_quddpm",
+        {"num_qubits": 1, "depth": 1, "num_steps": 2, "init_std": 1.0},
+        images=16,
+    ),
     "line": Row("Latent model on a line", "line", {**LATENT, "uploads": 2, "bricks": 1}),
     "line_amplitudes": Row("Latent amplitudes on a line", "line_amplitudes", {"num_steps": 2}),
     "coded": Row("Q-Dense on latents", "coded", {"side": 4, "num_steps": 2}),
@@ -157,6 +163,7 @@ _WORK: dict[str, dict[str, Any]] = {
     "qamp_december": {"options": {"num_steps": 2}, "images": 6},
     "qamp_january": {"options": {"num_steps": 1}, "images": 4},
     "quddpm": {"options": {"num_steps": 2, "init_std": 1.0}, "images": 16},
+    "mixed_quddpm": {"options": {"num_steps": 2, "init_std": 1.0}, "images": 16},
     "hybrid_score": {"options": {"num_steps": 2}},
     "series": {"options": {"num_steps": 2}, "local_shots": 20},
 }

@@ -8,6 +8,7 @@ from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
 from .levels import LevelChain
+from .mixed_states import MixedStates
 from .noise_prediction import NoisePrediction
 from .reverse import OnStep, check_chain, check_finite, check_prediction, own_step, reverse_chain
 from .states import ComplexGaussian
@@ -24,6 +25,7 @@ __all__ = [
     "InterpolatedNoise",
     "InterpolatedStates",
     "LevelChain",
+    "MixedStates",
     "NoisePrediction",
     "OnStep",
     "Predictor",

@@ -18,6 +18,7 @@ from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
 from .level_kernels import flip_kernel, steps_of_walk, walk_kernel
 from .levels import LevelChain
+from .mixed_states import MixedStates
 from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
 from .velocity import VelocityPrediction
@@ -37,6 +38,7 @@ ProcessName = Literal[
     "interpolated_states",
     "complex_gaussian",
     "depolarizing",
+    "mixed_states",
     "walk",
     "device",
 ]
@@ -51,7 +53,8 @@ class DiffusionConfig:
     """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
     (`ddpm`) or in continuous time (`vp_sde`), predicted velocities (`velocity`), Kölle's interpolation
     of complex states, Cacioppo's Gaussian noise on complex states, ensembles of states that are
-    depolarized, grey levels moved by a quantum `walk`, or grey levels in bits that a `device` flips."""
+    depolarized, ensembles of `mixed_states`, grey levels moved by a quantum `walk`, or grey levels in
+    bits that a `device` flips."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -82,7 +85,7 @@ class DiffusionConfig:
     scrambler: Scrambler = "gates"
     """Way in which `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
     ensemble_loss: EnsembleLoss = "mmd"
-    """Distance of ensembles in `depolarizing`."""
+    """Distance of ensembles in `depolarizing` and in `mixed_states`, which knows no `trace`."""
 
     grey_levels: int = 17
     """Grey levels of `walk`, odd: places of its ring. Scikit-learn's digits have 17."""
@@ -151,6 +154,8 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
         )
     if config.process == "depolarizing":
         return Depolarizing(config.num_steps, scrambler=config.scrambler, loss=config.ensemble_loss)
+    if config.process == "mixed_states":
+        return MixedStates(config.num_steps, loss=config.ensemble_loss)
     if config.process == "vp_sde":
         return VariancePreserving(
             config.num_steps,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption
-from .base import DiffusionProcess, Predictor, TrainingPairs, all_steps, check_batch, check_start
+from .base import check_start
+from .ensemble_process import EnsembleProcess
 from .ensembles import EnsembleLoss, ensemble_losses
 
 __all__ = [
@@ -30,7 +30,7 @@ LEFT_AT_LAST = 0.02
 
 
 @final
-class Depolarizing(DiffusionProcess):
+class Depolarizing(EnsembleProcess):
     """Ensembles whose mean state is ``a_t rho_0 + (1 - a_t) I/d``.
 
     With ``haar``, a step replaces a state by a Haar-random one with a probability ``p_t`` that makes
@@ -40,9 +40,7 @@ class Depolarizing(DiffusionProcess):
     no such form, but the end is random as well.
 
     The reverse step is a circuit with ancillas, one of whose outcomes is drawn. A model predicts
-    all of them: unnormalised states ``(batch, outcomes, d)``. What is compared are ensembles, not
-    states: the loss of a pair is that of its step's whole batch. Inputs of training are made by the
-    model's own chain from noise, so that a step learns to correct the steps before it.
+    all of them: unnormalised states ``(batch, outcomes, d)``. See :class:`.EnsembleProcess`.
 
     Args:
         num_steps: T, at least 1.
@@ -54,7 +52,6 @@ class Depolarizing(DiffusionProcess):
     """
 
     state_space = "complex"
-    compares_ensembles = True
 
     def __init__(
         self, num_steps: int = 6, *, scrambler: Scrambler = "gates", loss: EnsembleLoss = "mmd"
@@ -111,39 +108,13 @@ class Depolarizing(DiffusionProcess):
                 path.append(_turned(path[-1], math.sqrt(variance), generator))
         return torch.stack(path)
 
-    def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
-        """All T pairs of one path for each state; the first ``batch`` belong to t = 1."""
-        check_batch(x_0, generator)
-        path = self.trajectory(x_0, generator)
-        steps, source = all_steps(self.num_steps, x_0)
-        return TrainingPairs(path[1:].flatten(0, 1), steps, path[:-1].flatten(0, 1), source)
+    def distances(self, outcomes: Tensor, target: Tensor) -> Tensor:
+        """See :meth:`.EnsembleProcess.distances`."""
+        return ensemble_losses(self.loss, outcomes, target)
 
-    @torch.no_grad()
-    def as_generated(
-        self, pairs: TrainingPairs, prediction: Predictor, generator: torch.Generator
-    ) -> TrainingPairs:
-        """The pairs with x_t from the model's own chain."""
-        batch = len(pairs.step) // self.num_steps
-        x = self.start((batch, pairs.noisy.shape[1]), generator).to(pairs.noisy)
-        chain = [x]
-        for step in range(self.num_steps, 1, -1):
-            x = self.reverse_step(x, step, prediction(x, step), generator)
-            chain.append(x)
-        return replace(pairs, noisy=torch.cat(chain[::-1]))
-
-    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
-        """The distance of each step's ensemble from the one before it, at each of its pairs."""
-        batch = len(pairs.step) // self.num_steps
-        values = ensemble_losses(
-            self.loss,
-            prediction.reshape(self.num_steps, batch, *prediction.shape[1:]),
-            pairs.target.reshape(self.num_steps, batch, -1),
-        )
-        return values.repeat_interleave(batch)
-
-    def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """Return the score of leaving every state as it is."""
-        return self.losses(pairs.noisy[:, None], pairs)
+    def certain(self, states: Tensor) -> Tensor:
+        """See :meth:`.EnsembleProcess.certain`."""
+        return states[:, None]
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Haar-random states, complex64."""

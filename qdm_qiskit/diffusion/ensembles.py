@@ -6,6 +6,7 @@ outcome of a measurement leaves of a sample, whose squared norms are the outcome
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -16,15 +17,21 @@ __all__ = [
     "ROUNDS",
     "SHARPNESS",
     "EnsembleLoss",
+    "Kernel",
     "bloch_rows",
+    "chords",
     "ensemble_losses",
     "mmd",
     "overlaps",
+    "transport",
     "wasserstein",
+    "weighted_mmd",
 ]
 
 EnsembleLoss = Literal["mmd", "wasserstein", "trace", "fidelity", "projected"]
 """See :func:`ensemble_losses`."""
+Kernel = Callable[[Tensor, Tensor], Tensor]
+"""Values of a kernel at all pairs of two batches of rows."""
 SHARPNESS, ROUNDS = 0.02, 40
 """Entropy and iterations of the Sinkhorn plan."""
 
@@ -78,16 +85,31 @@ def _mmd(branches: Tensor, target: Tensor) -> Tensor:
 
 
 def _projected(branches: Tensor, target: Tensor) -> Tensor:
-    samples, outcomes = branches.shape[1:3]
     weight = branches.abs().square().sum(dim=3)
     norm = weight.clamp_min(1e-9)  # a branch of probability zero has no state
-    made = bloch_rows(branches / norm.sqrt()[..., None]).flatten(1, 2)
-    flat, wanted = weight.flatten(1), bloch_rows(target)
-    within = _chords(made, made) * flat[:, :, None] * flat[:, None, :]
+    made = bloch_rows(branches / norm.sqrt()[..., None])
+    return weighted_mmd(chords, weight, made, bloch_rows(target))
+
+
+def weighted_mmd(kernel: Kernel, weight: Tensor, made: Tensor, wanted: Tensor) -> Tensor:
+    """The unbiased squared MMD of ensembles with branches from ensembles without.
+
+    Args:
+        kernel: ``(groups, m, k)`` from ``(groups, m, f)`` and ``(groups, k, f)``.
+        weight: ``(groups, samples, branches)`` probabilities, of a sample's branches 1 in sum.
+        made: ``(groups, samples, branches, f)``.
+        wanted: ``(groups, count, f)``.
+
+    Returns:
+        ``(groups,)``.
+    """
+    samples, outcomes = weight.shape[1:]
+    rows, flat = made.flatten(1, 2), weight.flatten(1)
+    within = kernel(rows, rows) * flat[:, :, None] * flat[:, None, :]
     within = within.unflatten(2, (samples, outcomes)).unflatten(1, (samples, outcomes))
-    between = (_chords(made, wanted) * flat[:, :, None]).sum(dim=(1, 2))
-    between = between / (samples * target.shape[1])
-    inside = _mean_of_pairs(within.sum(dim=(2, 4))) + _mean_of_pairs(_chords(wanted, wanted))
+    between = (kernel(rows, wanted) * flat[:, :, None]).sum(dim=(1, 2))
+    between = between / (samples * wanted.shape[1])
+    inside = _mean_of_pairs(within.sum(dim=(2, 4))) + _mean_of_pairs(kernel(wanted, wanted))
     return inside - 2 * between
 
 
@@ -104,8 +126,11 @@ def bloch_rows(states: Tensor) -> Tensor:
     return torch.stack(found, dim=-1)
 
 
-def _chords(left: Tensor, right: Tensor) -> Tensor:
-    """Kernel of Bloch vectors, whose squared distance is twice that of the reduced states."""
+def chords(left: Tensor, right: Tensor) -> Tensor:
+    """``exp(-|r - s|**2 / 2)`` of rows of Bloch vectors, ``(..., m, k)`` of ``(..., m, 3 n)`` and k.
+
+    The squared distance is twice that of the reduced states in the Frobenius norm.
+    """
     squared = left.square().sum(2)[:, :, None] + right.square().sum(2)[:, None, :]
     return torch.exp(-0.5 * (squared - 2 * left @ right.transpose(1, 2)).clamp_min(0))
 
@@ -120,7 +145,19 @@ def _transport(branches: Tensor, target: Tensor) -> Tensor:
     flat = branches.flatten(1, 2)
     # A branch of probability zero has no state; it keeps a tiny weight and no gradient trouble.
     weight = flat.abs().square().sum(dim=2).clamp_min(1e-9)
-    cost = 1 - overlaps(flat, target) / weight[:, :, None]
+    return transport(weight, 1 - overlaps(flat, target) / weight[:, :, None])
+
+
+def transport(weight: Tensor, cost: Tensor) -> Tensor:
+    """The cost of optimal transport, smoothed by a little entropy; differentiable in both arguments.
+
+    Args:
+        weight: ``(groups, m)`` above 0: weights of what is moved, which need not sum to 1.
+        cost: ``(groups, m, k)``, to k places of equal weight.
+
+    Returns:
+        ``(groups,)``.
+    """
     share = weight / weight.sum(dim=1, keepdim=True)
     with torch.no_grad():
         plan, potential = _sinkhorn(share, cost)

@@ -54,6 +54,9 @@ class LatentBaseline(OnLatents):
         """Predict; arguments as checked by :meth:`forward`."""
         raise NotImplementedError
 
+    def _told(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        return told(t.to(x), labels, self.config.classes_told, self.config.conditioning)
+
 
 class ClassGaussian(LatentBaseline):
     """The best prediction if each class were a normal distribution: closed form, nothing trained.
@@ -139,7 +142,7 @@ class LinearMap(LatentBaseline):
         return self.map(self._rows(x, t, labels))
 
     def _rows(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        return torch.cat([x, told(t.to(x), labels, self.config.classes_told)], dim=1)
+        return torch.cat([x, self._told(x, t, labels)], dim=1)
 
 
 class Mlp(LatentBaseline):
@@ -174,7 +177,7 @@ class Mlp(LatentBaseline):
 
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`LatentBaseline.velocity`."""
-        return self.net(torch.cat([x, told(t, labels, self.config.classes_told)], dim=1))
+        return self.net(torch.cat([x, self._told(x, t, labels)], dim=1))
 
 
 def make_beside(

@@ -50,6 +50,7 @@ MODEL_DOOR: Door[type[Denoiser]] = Door(
         "qamp_december": "qdm_qiskit.models.qamp:QampDecember",
         "qamp_january": "qdm_qiskit.models.qamp:QampJanuary",
         "quddpm": "qdm_qiskit.models.quddpm:QuDDPM",
+        "mixed_quddpm": "qdm_qiskit.models.mixed_quddpm:MixedQuDDPM",
         "coded": "qdm_qiskit.models.coded:Coded",
         "line": "qdm_qiskit.models.line:Line",
         "line_amplitudes": "qdm_qiskit.models.line_amplitudes:LineAmplitudes",

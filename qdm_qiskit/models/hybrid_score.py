@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidOption
 from ..options import settle
+from .conditioning import Conditioning, check_conditioning
 from .latent_codecs import CodecKind
 from .line import check_latents
 from .on_latents import ComparedLatents, OnLatents
@@ -66,9 +67,12 @@ class HybridScoreConfig:
     """Condition on the class."""
     num_classes: int = 10
     """Number of classes, for guided models."""
+    conditioning: Conditioning = "label"
+    """Way in which a class is told: label, or by a kernel of classes in order, kernel or rbf."""
 
     def __post_init__(self) -> None:
         settle(self)
+        check_conditioning(self.conditioning, self.guided)
         check_latents(self.image_size, self.channels, self.codec, self.latents, self.num_classes)
         check_block(self.num_qubits, self.uploads, **{name: getattr(self, name) for name in PLACES})
         for name in ("width", "neck"):
@@ -162,7 +166,7 @@ class HybridScore(ComparedLatents):
         """See :meth:`.Denoiser.forward`."""
         self.check_states(x)
         check_labels(labels, self.config.classes_told, len(x), self.name)
-        rows = told(t.to(x), labels, self.config.classes_told)
+        rows = told(t.to(x), labels, self.config.classes_told, self.config.conditioning)
         tokens = x[:, :, None] * self.scale + self.shift + self.time(rows)[:, None]
         if self.config.attention != "none":
             tokens = tokens + self._attended(tokens)

@@ -19,6 +19,7 @@ from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser
+from .conditioning import Conditioning, check_conditioning
 from .latent_codecs import CodecKind
 from .on_latents import ComparedLatents, OnLatents
 from .presets.line import LINE_SOURCE, LINE_TRAINING
@@ -66,9 +67,12 @@ class LineConfig:
     """Condition on the class."""
     num_classes: int = 10
     """Number of classes, for guided models."""
+    conditioning: Conditioning = "label"
+    """Way in which a class is told: label, or by a kernel of classes in order, kernel or rbf."""
 
     def __post_init__(self) -> None:
         settle(self)
+        check_conditioning(self.conditioning, self.guided)
         check_latents(self.image_size, self.channels, self.codec, self.latents, self.num_classes)
         if not 1 <= self.num_qubits <= MAX_LINE:
             raise InvalidOption(f"num_qubits is 1 to {MAX_LINE}, got {self.num_qubits}.")
@@ -187,7 +191,7 @@ class Line(ComparedLatents, CircuitDenoiser):
         """
         if self.skip is None:
             return 0.0
-        rows = told(t.to(x), labels, self.config.classes_told)
+        rows = told(t.to(x), labels, self.config.classes_told, self.config.conditioning)
         return self.skip(torch.cat([x, rows], dim=1))
 
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -218,7 +222,7 @@ class Line(ComparedLatents, CircuitDenoiser):
                 f"'{self.name}' is told the time and needs t of shape ({len(x)},), got {got}."
             )
         check_labels(labels, self.config.classes_told, len(x), self.name)
-        rows = told(t.to(x), labels, self.config.classes_told)
+        rows = told(t.to(x), labels, self.config.classes_told, self.config.conditioning)
         return None, self.upload(x) + self.told(rows)
 
     def decode(self, outputs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import InvalidData
 from .base import Denoiser
+from .conditioning import Conditioning
 from .latent_codecs import LatentCodec
 
 __all__ = [
@@ -36,6 +37,10 @@ class LatentOptions(Protocol):
     @property
     def classes_told(self) -> int | None:
         """Classes of a guided model, else None."""
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """Way in which a class is told."""
 
 
 class OnLatents(Denoiser):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidOption
 from ..options import settle
+from .conditioning import Conditioning, check_conditioning
 from .line import check_latents
 from .on_latents import ComparedLatents, OnLatents
 from .presets.hybrid import SERIES_SOURCE
@@ -53,11 +54,14 @@ class SeriesConfig:
     """Condition on the class."""
     num_classes: int = 2
     """Number of classes, for guided models."""
+    conditioning: Conditioning = "label"
+    """Way in which a class is told: label, or by a kernel of classes in order, kernel or rbf."""
 
     codec: ClassVar[str] = "scaling of cells"
 
     def __post_init__(self) -> None:
         settle(self)
+        check_conditioning(self.conditioning, self.guided)
         if self.channels != 1 or not 2 <= self.image_size <= 32:
             raise InvalidOption(
                 "A series is a grey picture: channels is 1 and image_size 2 to 32, got "
@@ -149,7 +153,7 @@ class Series(ComparedLatents):
         """See :meth:`.Denoiser.forward`."""
         self.check_states(x)
         check_labels(labels, self.config.classes_told, len(x), self.name)
-        rows = told(t.to(x), labels, self.config.classes_told)
+        rows = told(t.to(x), labels, self.config.classes_told, self.config.conditioning)
         h = self.enter(x[:, None])
         for add, convolution, block in zip(self.told, self.convolutions, self.blocks, strict=True):
             h = h + nn.functional.silu(convolution(h + add(rows)[:, :, None]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData
+from .conditioning import Conditioning, condition_table
 
 __all__ = [
     "TIME_FEATURES",
@@ -29,13 +30,19 @@ def num_told(num_classes: int | None) -> int:
     return TIME_FEATURES + (num_classes or 0)
 
 
-def told(t: Tensor, labels: Tensor | None, num_classes: int | None) -> Tensor:
-    """Return the time's functions and the class as one-hot values.
+def told(
+    t: Tensor,
+    labels: Tensor | None,
+    num_classes: int | None,
+    conditioning: Conditioning = "label",
+) -> Tensor:
+    """Return the time's functions and the class, as one-hot values or as features of a kernel.
 
     Args:
         t: ``(batch,)`` in (0, 1].
         labels: ``(batch,)`` class indices where there are classes.
         num_classes: Classes; None for a model that is not guided.
+        conditioning: Way in which the class is told.
 
     Returns:
         ``(batch, num_told(num_classes))``, of the type of ``t``.
@@ -45,9 +52,8 @@ def told(t: Tensor, labels: Tensor | None, num_classes: int | None) -> Tensor:
     if num_classes is None:
         return rows
     assert labels is not None  # check_labels comes first
-    return torch.cat(
-        [rows, torch.nn.functional.one_hot(labels.long(), num_classes).to(rows)], dim=1
-    )
+    table = condition_table(conditioning, num_classes).to(rows)
+    return torch.cat([rows, table[labels.long()]], dim=1)
 
 
 def check_labels(labels: Tensor | None, num_classes: int | None, batch: int, name: str) -> None:

@@ -16,6 +16,7 @@ PROCESSES = (
     "vp_sde",
     "interpolated_states",
     "depolarizing",
+    "mixed_states",
     "complex_gaussian",
 )
 

@@ -270,6 +270,7 @@ SMALL_ROWS = {
     "hybrid_unet": ("fake_guadalupe", {"circuits": 1}),
     "line": ("fake_manila", {"codec": "pca"}),
     "line_amplitudes": ("fake_manila", {"codec": "pca"}),
+    "mixed_quddpm": ("fake_manila", {}),
     "q_dense": ("fake_manila", {}),
     "q_dense_unitary": ("fake_manila", {}),
     "qamp_december": ("fake_manila", {"num_steps": 1}),

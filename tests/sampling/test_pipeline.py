@@ -120,6 +120,7 @@ TINY = {
     "quddpm": {"train_count": 40, "test_count": 20},
     "line": {"image_size": 4, "latents": 3, "uploads": 2, "bricks": 1, "train_count": 40},
     "line_amplitudes": {"image_size": 4, "train_count": 40},
+    "mixed_quddpm": {"num_qubits": 1, "depth": 1, "train_count": 40},
     "coded": {"image_size": 4, "inner_options": "depth=1", "side": 2, "train_count": 40},
     "hybrid_score": {"image_size": 4, "codec": "pca", "latents": 3, "width": 2, "neck": 2},
     "series": {"width": 2, "num_qubits": 2, "blocks": 1, "train_count": 40},

@@ -1,6 +1,6 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import cacioppo, defalco, eeqdm, hybrid, koelle, line, qamp, quddpm, rows
+from . import cacioppo, defalco, eeqdm, hybrid, koelle, line, mixed, qamp, quddpm, rows
 from .base import Preset
 
 PRESETS: dict[str, Preset] = {
@@ -10,6 +10,7 @@ PRESETS: dict[str, Preset] = {
     **cacioppo.PRESETS,
     **qamp.PRESETS,
     **quddpm.PRESETS,
+    **mixed.PRESETS,
     **line.PRESETS,
     **rows.PRESETS,
     **hybrid.PRESETS,

@@ -115,6 +115,10 @@ TRAINED = {
         "series",
         {"width": 2, "num_qubits": 2, "blocks": 1, "train_count": 20, "batch_size": 10},
     ),
+    "mixed_quddpm": Family(
+        "mixed_quddpm",
+        {"num_qubits": 1, "num_traced": 0, "depth": 1, "train_count": 20, "batch_size": 10},
+    ),
     "own": Family(ROWS.reader_of_values, {"num_steps": 1}),
 }
 """Families that train through noise."""
@@ -226,7 +230,9 @@ def cells_by_the_code(config: RunConfig) -> list[str]:
             check(model, "local:fake_torino")
             reasons.append("yes")
         except TargetUnavailable as error:
-            reasons.append("states" if "hands states" in str(error) else "no circuits")
+            words = {"hands states": "states", "trains on ensembles": "ensembles"}
+            said = [word for text, word in words.items() if text in str(error)]
+            reasons.append(said[0] if said else "no circuits")
     trains, sent = reasons
     if trains != "yes":
         return [trains] * 3 + [sent]
@@ -328,7 +334,6 @@ def loss_of_test_images(trained: TrainedRun) -> Callable[[], float]:
     test, training = load_split(trained.config).test, trained.config.training
     seed = derived_seed(training.seed, "noise", TEST_STREAM, 0)
     objective = Objective(trained.process, trained.model)
-    pairs = objective.pairs(torch.from_numpy(test.images), torch.Generator().manual_seed(seed))
     labels = None
     if getattr(trained.config.model_options, "guided", False):
         split = load_split(trained.config)
@@ -336,6 +341,9 @@ def loss_of_test_images(trained: TrainedRun) -> Callable[[], float]:
 
     def loss() -> float:
         with torch.no_grad():
+            generator = torch.Generator().manual_seed(seed)
+            pairs = objective.pairs(torch.from_numpy(test.images), generator)
+            pairs = objective.as_generated(trained.model, pairs, labels, generator)
             return float(objective.losses(trained.model, pairs, labels).mean())
 
     return loss
