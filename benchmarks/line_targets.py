@@ -7,8 +7,9 @@ RUNs are runs of `line-digits-guided` or another guided preset, one for each see
 worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
 usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Beside it the
 circuit without CZ, exact and with a refit on the worst line, and the linear map, exact: what a device
-has to leave of the circuit to be worth it. `line-amplitudes-digits-guided` has no head, so its refit is
-an affine correction of the measured probabilities, and nothing stands beside it. Finished cells stay in
+has to leave of the circuit to be worth it; and test images through the codec alone.
+`line-amplitudes-digits-guided` has no head, so its refit is an affine correction of the measured
+probabilities, and nothing stands beside it. Finished cells stay in
 benchmarks/results/line_targets.json; a run that was interrupted goes on.
 """
 
@@ -49,7 +50,7 @@ RESULTS = Path(__file__).parent / "results" / "line_targets.json"
 DEVICES = ("fake_torino", "fake_marrakesh")
 CZ_LIMIT, READOUT_LIMIT = 0.05, 0.10
 BESIDE = ("no_entanglers", "linear")
-WAYS = ("exact", "refit", "raw", "m3", *BESIDE)
+WAYS = ("exact", "refit", "raw", "m3", *BESIDE, "codec")
 COUNT = 300
 """Samples of a cell; a table of its own has those of another count."""
 CIRCUITS = 300
@@ -113,7 +114,7 @@ def cells(run: TrainedRun) -> list[dict[str, Any]]:
     angles = isinstance(run.model, Line)
     length = run.model.num_qubits if angles else run.model.layer.spec.num_qubits
     beside = BESIDE if angles else ()
-    found: list[dict[str, Any]] = [{**engine, "way": way} for way in ("exact", *beside)]
+    found: list[dict[str, Any]] = [{**engine, "way": way} for way in ("exact", *beside, "codec")]
     for device in DEVICES:
         usable = lines(load_backend(device), length)
         for name, (success, path) in (("worst", usable[0]), ("best", usable[-1])):
@@ -130,8 +131,24 @@ def other(folder: Path, run: TrainedRun, name: str) -> TrainedRun:
     return replace(run, model=load_beside(folder, run.model, run.process)[name])
 
 
+@torch.no_grad()
+def through_codec(run: TrainedRun, count: int) -> np.ndarray:
+    """Return test images of the asked-for classes, encoded and decoded: no denoiser takes part."""
+    assert isinstance(run.model, Line)
+    test, rows = load_split(run.config).test, []
+    left = {label: np.flatnonzero(test.labels == label) for label in np.unique(test.labels)}
+    for label in asked_classes(run)(count):
+        rows.append(left[label][0])
+        left[label] = np.roll(left[label], -1)
+    codec = run.model.codec
+    found: np.ndarray = codec.decode(codec.encode(torch.from_numpy(test.images[rows]))).numpy()
+    return found
+
+
 def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> np.ndarray:
     """Sample one cell."""
+    if cell["way"] == "codec":
+        return through_codec(run, count)
     if cell["device"] == "engine":
         return qdm.sample(run, num_images=count, seed=1).images
     target, path = f"noisy:{cell['device']}", tuple(cell["path"])
@@ -181,7 +198,11 @@ def table(done: dict[str, Any], preset: str) -> str:
             for seed, f in zip(seeds, far, strict=True)
         ]
         place = line if line == "-" else f"{line}, {cells[seeds[0]]['success']:.2f}"
-        what = {"no_entanglers": "no CZ", "linear": "linear map"}.get(way, way)
+        what = {
+            "no_entanglers": "no CZ",
+            "linear": "linear map",
+            "codec": "test images, codec alone",
+        }.get(way, way)
         lines.append(
             f"| {device} | {place} "
             f"| {what}{', refit' if way == 'no_entanglers' and line != '-' else ''} "
