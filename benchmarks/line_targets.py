@@ -138,8 +138,10 @@ def through_codec(run: TrainedRun, count: int) -> np.ndarray:
     test, rows = load_split(run.config).test, []
     left = {label: np.flatnonzero(test.labels == label) for label in np.unique(test.labels)}
     for label in asked_classes(run)(count):
+        if not len(left[label]):
+            raise SystemExit(f"{count} test images would be taken twice; leave out the way codec.")
         rows.append(left[label][0])
-        left[label] = np.roll(left[label], -1)
+        left[label] = left[label][1:]
     codec = run.model.codec
     found: np.ndarray = codec.decode(codec.encode(torch.from_numpy(test.images[rows]))).numpy()
     return found
