@@ -1,6 +1,6 @@
 """How near does an amortised loader come to the fit, and in what time?
 
-    python benchmarks/amortised.py [--mnist npz:mnist.npz]
+    python benchmarks/amortised.py [--mnist FOLDER]
 
 Vectors of training images under noise of all steps are fitted once and kept; 64 test images, clean,
 under the noise of step 8 of 10, and pure noise, are loaded by the network with 0 to 12 steps of the
@@ -54,9 +54,11 @@ def timed(work: Any) -> tuple[np.ndarray, float]:
     return found, time.process_time() - started
 
 
-def measured(data: str, size: int, name: str) -> list[dict[str, Any]]:
+def measured(data: str, folder: str | None, size: int, name: str) -> list[dict[str, Any]]:
     """Return a row for each level of noise."""
-    split = load_dataset(data, image_size=size, seed=0, train_count=KEPT, test_count=HELD_OUT)
+    split = load_dataset(
+        data, image_size=size, seed=0, train_count=KEPT, test_count=HELD_OUT, folder=folder
+    )
     train, test = (each.images[:, 0] for each in (split.train, split.test))
     rng = np.random.default_rng(0)
     # The steps of Q-Dense's chain: w = (t / T)^3.
@@ -77,10 +79,7 @@ def measured(data: str, size: int, name: str) -> list[dict[str, Any]]:
             gap = fit - near
             half = 1.96 * gap.std(ddof=1) / math.sqrt(len(gap))
             row[str(steps)] = [float(near.mean()), float(gap.mean()), float(half), seconds]
-        rows.append(
-            {"data": data.partition(":")[0] if data != "digits" else data, "size": size}
-            | {"loader": name, "made_seconds": took, **row}
-        )
+        rows.append({"data": data, "size": size} | {"loader": name, "made_seconds": took, **row})
         print(rows[-1], flush=True)
     return rows
 
@@ -98,7 +97,7 @@ def render(rows: list[dict[str, Any]]) -> str:
             f"{fidelity:.4f} ({-gap:+.4f} ± {half:.4f}), {seconds:.3f} s"
             for fidelity, gap, half, seconds in (row[str(steps)] for steps in STEPS)
         ]
-        name = f"{'mnist' if row['data'] == 'npz' else row['data']}, {row['size']} x {row['size']}"
+        name = f"{row['data']}, {row['size']} x {row['size']}"
         lines.append(
             f"| {name} | `{row['loader']}` | {row['made_seconds']:.0f} s | {row['level']} | "
             f"{row['fit']:.4f}, {row['fit_seconds']:.2f} s | {' | '.join(cells)} |"
@@ -108,11 +107,15 @@ def render(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mnist", help="npz:PATH; without it digits of 16 x 16 pixels stand there")
+    parser.add_argument(
+        "--mnist",
+        help="folder of the published files; without it digits of 16 x 16 pixels are taken",
+    )
     options = parser.parse_args()
     rows = []
     for data, size, name in CASES:
-        rows += measured(options.mnist or "digits" if data == "mnist" else data, size, name)
+        at = options.mnist if data == "mnist" else None
+        rows += measured(data if data != "mnist" or at else "digits", at, size, name)
     write_json(RESULTS, {"kept": KEPT, "machine": machine.describe(), "rows": rows})
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)

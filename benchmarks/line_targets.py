@@ -1,13 +1,15 @@
 """Do samples of the latent model on a line keep their label and their distance through a device?
 
-    python benchmarks/line_targets.py RUN [RUN ...] [--count 300] [--shots 256]
-    python benchmarks/line_targets.py                  # the table of what is done
+    python benchmarks/line_targets.py RUN [RUN ...] [--count 300] [--shots 256] [--ways exact refit]
+    python benchmarks/line_targets.py                  # the tables of what is done
 
 RUNs are runs of `line-digits-guided` or another guided preset, one for each seed. On the best and the
 worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
 usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Beside it the
 circuit without CZ, exact and with a refit on the worst line, and the linear map, exact: what a device
-has to leave of the circuit to be worth it. Finished cells stay in
+has to leave of the circuit to be worth it; and test images through the codec alone.
+`line-amplitudes-digits-guided` has no head, so its refit is an affine correction of the measured
+probabilities, and nothing stands beside it. Finished cells stay in
 benchmarks/results/line_targets.json; a run that was interrupted goes on.
 """
 
@@ -48,6 +50,11 @@ RESULTS = Path(__file__).parent / "results" / "line_targets.json"
 DEVICES = ("fake_torino", "fake_marrakesh")
 CZ_LIMIT, READOUT_LIMIT = 0.05, 0.10
 BESIDE = ("no_entanglers", "linear")
+WAYS = ("exact", "refit", "raw", "m3", *BESIDE, "codec")
+COUNT = 300
+"""Samples of a cell; a table of its own has those of another count."""
+CIRCUITS = 300
+"""Of a refit."""
 
 
 def lines(device: BackendV2, length: int) -> list[tuple[float, tuple[int, ...]]]:
@@ -101,17 +108,18 @@ def metrics(run: TrainedRun, images: np.ndarray, seed: int) -> dict[str, Any]:
     return {**found, "classifier_accuracy": classifier.accuracy}
 
 
-def cells(run: TrainedRun, length: int) -> list[dict[str, Any]]:
+def cells(run: TrainedRun) -> list[dict[str, Any]]:
     """Return what is measured of a run."""
     engine = {"device": "engine", "line": "-"}
-    found: list[dict[str, Any]] = [
-        {**engine, "way": way} for way in ("exact", "no_entanglers", "linear")
-    ]
+    angles = isinstance(run.model, Line)
+    length = run.model.num_qubits if angles else run.model.layer.spec.num_qubits
+    beside = BESIDE if angles else ()
+    found: list[dict[str, Any]] = [{**engine, "way": way} for way in ("exact", *beside, "codec")]
     for device in DEVICES:
         usable = lines(load_backend(device), length)
         for name, (success, path) in (("worst", usable[0]), ("best", usable[-1])):
             about = {"device": device, "line": name, "path": path, "success": success}
-            ways = ("refit", "raw", "m3", *(["no_entanglers"] if name == "worst" else []))
+            ways = ("refit", "raw", "m3", *(BESIDE[:1] if angles and name == "worst" else ()))
             found += [{**about, "way": way} for way in ways]
     return found
 
@@ -123,13 +131,33 @@ def other(folder: Path, run: TrainedRun, name: str) -> TrainedRun:
     return replace(run, model=load_beside(folder, run.model, run.process)[name])
 
 
+@torch.no_grad()
+def through_codec(run: TrainedRun, count: int) -> np.ndarray:
+    """Return test images of the asked-for classes, encoded and decoded: no denoiser takes part."""
+    assert isinstance(run.model, Line)
+    test, rows = load_split(run.config).test, []
+    left = {label: np.flatnonzero(test.labels == label) for label in np.unique(test.labels)}
+    for label in asked_classes(run)(count):
+        if not len(left[label]):
+            raise SystemExit(f"{count} test images would be taken twice; leave out the way codec.")
+        rows.append(left[label][0])
+        left[label] = left[label][1:]
+    codec = run.model.codec
+    found: np.ndarray = codec.decode(codec.encode(torch.from_numpy(test.images[rows]))).numpy()
+    return found
+
+
 def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> np.ndarray:
     """Sample one cell."""
+    if cell["way"] == "codec":
+        return through_codec(run, count)
     if cell["device"] == "engine":
         return qdm.sample(run, num_images=count, seed=1).images
     target, path = f"noisy:{cell['device']}", tuple(cell["path"])
+    corrections = {}
     if cell["way"] in ("refit", "no_entanglers"):
-        run = refit(run, target, circuits=300, shots=shots, initial_layout=path).run
+        fitted = refit(run, target, circuits=CIRCUITS, shots=shots, initial_layout=path)
+        run, corrections = fitted.run, fitted.corrections
     return qdm.sample(
         run,
         target,
@@ -138,6 +166,7 @@ def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> 
         seed=1,
         initial_layout=path,
         mitigation="m3" if cell["way"] == "m3" else "none",
+        corrections=corrections,
     ).images
 
 
@@ -154,11 +183,11 @@ def table(done: dict[str, Any], preset: str) -> str:
         "| Fréchet, domain, by seed | beside exact, % | KID in classes | spread |",
         "|---|---|---|---|---|---|---|---:|---:|",
     ]
-    places, ways = ("-", "best", "worst"), ("exact", "refit", "raw", "m3", *BESIDE)
+    places = ("-", "best", "worst")
     devices = ("engine", *DEVICES)
     for (device, line, way), cells in sorted(
         groups.items(),
-        key=lambda g: (devices.index(g[0][0]), places.index(g[0][1]), ways.index(g[0][2])),
+        key=lambda g: (devices.index(g[0][0]), places.index(g[0][1]), WAYS.index(g[0][2])),
     ):
         seeds = sorted(cells)
         shares = [cells[seed]["label_accuracy"][0] for seed in seeds]
@@ -171,7 +200,11 @@ def table(done: dict[str, Any], preset: str) -> str:
             for seed, f in zip(seeds, far, strict=True)
         ]
         place = line if line == "-" else f"{line}, {cells[seeds[0]]['success']:.2f}"
-        what = {"no_entanglers": "no CZ", "linear": "linear map"}.get(way, way)
+        what = {
+            "no_entanglers": "no CZ",
+            "linear": "linear map",
+            "codec": "test images, codec alone",
+        }.get(way, way)
         lines.append(
             f"| {device} | {place} "
             f"| {what}{', refit' if way == 'no_entanglers' and line != '-' else ''} "
@@ -187,18 +220,22 @@ def table(done: dict[str, Any], preset: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path, help="none: the table of what is done")
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--shots", type=int, default=256)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="of the cells")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for folder in asked.runs:
         run = qdm.load_run(folder)
         config = run.config
-        for cell in cells(run, run.model.num_qubits):
+        for cell in cells(run):
+            if cell["way"] not in asked.ways:
+                continue
+            samples = "" if asked.count == COUNT else f", {asked.count} samples"
             key = "/".join(
                 (
-                    config.preset or config.model,
+                    f"{config.preset or config.model}{samples}",
                     f"epochs {config.training.epochs}",
                     f"seed {config.training.seed}",
                     *(cell[name] for name in ("device", "line", "way")),

@@ -24,7 +24,12 @@ from qdm_qiskit.transpiling.passes import best_trial, layout_trials
 
 FOLDER = Path(__file__).parent.parent / "transpile_reports"
 DEVICES = ("fake_torino", "fake_marrakesh", "fake_fez", "fake_kingston")
-LOADERS = ("exact", "bricks:4", "bricks:8", "staircase:1", "staircase:3", "staircase:5")
+LOADERS = (
+    "exact",
+    *(f"bricks:{layers}" for layers in (4, 6, 7, 8, 12)),
+    *(f"staircase:{layers}" for layers in (1, 2, 3, 4, 5, 6, 8)),
+)
+"""All that benchmarks/loaders.py measures."""
 SEEDS = (0, 1, 2)
 WHY = """Qiskit multiplies 1 - error over all instructions, with the errors as the device reports
 them; an instruction without one counts as perfect. Ours is the average gate fidelity of the noise

@@ -5,11 +5,11 @@ Three parts. ``fidelity``: mean fidelity of every loader on 100 images of each s
 ``device``: total variation between an image's own distribution and that of its loader through the noise
 of a snapshot, readout errors included. ``seconds``: time of one core for the angles of 64 images.
 
-    python benchmarks/loaders.py --mnist npz:mnist.npz --fashion FOLDER [--part fidelity]
+    python benchmarks/loaders.py --mnist FOLDER --fashion FOLDER [--part fidelity] [--sets mnist]
 
-MNIST is read from a file or a folder of yours, Fashion-MNIST from its Debian package or a folder; both
-are left out where they are not. The results go to benchmarks/results/loaders.json, and the tables of
-docs/loaders.md are written from there.
+MNIST is read from a folder of yours, Fashion-MNIST from its Debian package or a folder; rows of sets
+that are not there, or not asked for, stay as they are, and so do rows of devices that are there. The
+results go to benchmarks/results/loaders.json, and the tables of docs/loaders.md are written from there.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from qdm_qiskit.transpiling.passes import (
 )
 
 COUNT = 100
+SETS = ("digits", "fashion-mnist", "mnist")
 RESULTS = Path(__file__).parent / "results" / "loaders.json"
 PAGE = Path(__file__).parent.parent / "docs" / "loaders.md"
 DEVICES = ("fake_torino", "fake_fez", "fake_kingston")
@@ -83,20 +84,19 @@ def vectors(name: str, folder: str | None, size: int) -> np.ndarray:
     return flat / np.linalg.norm(flat, axis=1, keepdims=True)
 
 
-def sets(options: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
-    """Return what is there of the data sets: name in tables, name to load, folder."""
-    wanted = {"digits": ("digits", None), "fashion-mnist": ("fashion-mnist", options.fashion)}
-    if options.mnist:
-        own = options.mnist.startswith("npz:")
-        wanted["mnist"] = (options.mnist, None) if own else ("mnist", options.mnist)
+def sets(options: argparse.Namespace) -> dict[str, str | None]:
+    """Return the folders of the data sets that are asked for and there."""
+    wanted = {"digits": None, "fashion-mnist": options.fashion, "mnist": options.mnist}
     found = {}
-    for label, (name, folder) in wanted.items():
+    for name, folder in wanted.items():
+        if name not in options.sets:
+            continue
         try:
             load_dataset(name, image_size=8, train_count=1, folder=folder)
         except MissingData as error:
-            print(f"{label}: left out, {error}")
+            print(f"{name}: left out, {error}")
         else:
-            found[label] = name, folder
+            found[name] = folder
     return found
 
 
@@ -105,13 +105,13 @@ def interval(values: np.ndarray) -> float:
     return float(1.96 * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def fidelities(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
+def fidelities(found: dict[str, str | None]) -> list[dict[str, Any]]:
     rows = []
-    for label, (name, folder) in found.items():
+    for label, folder in found.items():
         for size, loaders in LOADERS.items():
             if size == 8 and label != "digits":
                 continue
-            data = vectors(name, folder, size)
+            data = vectors(label, folder, size)
             qubits = int(math.log2(data.shape[1]))
             for each in loaders:
                 loading = Loading(make_loader(each, qubits), qubits)
@@ -139,9 +139,7 @@ def write(results: dict[str, Any]) -> None:
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def on_devices(
-    found: dict[str, tuple[str, str | None]], devices: list[str], results: dict[str, Any]
-) -> None:
+def on_devices(found: dict[str, str | None], devices: list[str], results: dict[str, Any]) -> None:
     """Fill in what is not there yet; each row is written at once, since they take minutes."""
     rows = done = results["device"]
     known = {(row["data"], row["size"], row["loader"], row["device"]) for row in done}
@@ -149,7 +147,7 @@ def on_devices(
         instead = (label, size) == ("digits", 16) and "mnist" in found
         if label not in found or instead:
             continue
-        data = vectors(*found[label], size)
+        data = vectors(label, found[label], size)
         qubits = int(math.log2(data.shape[1]))
         for device in devices:
             backend = load_backend(device)
@@ -195,7 +193,7 @@ def on_devices(
                 )
 
 
-def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
+def seconds(found: dict[str, str | None]) -> list[dict[str, Any]]:
     """Time of one core for 64 images, the least of three."""
     label = "mnist" if "mnist" in found else "digits"
     rows = []
@@ -204,8 +202,11 @@ def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
         (8, "staircase:2"),
         (16, "staircase:3"),
         (16, "staircase:5"),
+        (16, "staircase:6"),
+        (16, "bricks:8"),
     ):
-        data = vectors(*found["digits" if size == 8 else label], size)[:64]
+        name = "digits" if size == 8 else label
+        data = vectors(name, found.get(name), size)[:64]
         loader = make_loader(each, int(math.log2(data.shape[1])))
         loader.angles(data[:2])  # tables are made once
         times = []
@@ -260,19 +261,28 @@ def render(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mnist", help="npz:PATH, or the folder of the published files")
+    parser.add_argument("--mnist", help="folder of the published files")
     parser.add_argument("--fashion", help="folder of the published files")
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=SETS)
     parser.add_argument("--part", choices=("fidelity", "device", "seconds", "page"))
     parser.add_argument("--devices", nargs="*", default=list(DEVICES))
+    parser.add_argument("--again", action="store_true", help="measure rows of devices anew")
     options = parser.parse_args()
     results: dict[str, Any] = {"fidelity": [], "device": [], "seconds": []}
     if RESULTS.is_file():
         results |= json.loads(RESULTS.read_text())
-    found = sets(options)
+    found, chosen = sets(options), options.devices
     if options.part in (None, "fidelity"):
-        results["fidelity"] = fidelities(found)
+        kept = [row for row in results["fidelity"] if row["data"] not in found]
+        rows = [*kept, *fidelities(found)]
+        results["fidelity"] = sorted(rows, key=lambda row: (SETS.index(row["data"]), row["size"]))
+    if options.again:
+        known = [
+            r for r in results["device"] if r["data"] not in found or r["device"] not in chosen
+        ]
+        results["device"] = known
     if options.part in (None, "device"):
-        on_devices(found, options.devices, results)
+        on_devices(found, chosen, results)
     if options.part in (None, "seconds"):
         results["seconds"] = seconds(found)
     if options.part != "page":

@@ -34,7 +34,6 @@ __all__ = [
     "MOST_VECTORS",
     "SCHEMA",
     "STEPS",
-    "SWEEPS",
     "AmortisedLoader",
     "Networks",
     "file_of",
@@ -51,8 +50,8 @@ AMORTISED = "amortised"
 FOLDER = "loaders"
 """Folder of a run that holds its networks."""
 SCHEMA = "qdm-loader/1"
-STEPS, SWEEPS = 8, 12
-"""Steps of least squares, and sweeps, behind a network, unless a name says otherwise."""
+STEPS = 12
+"""Steps of least squares, or sweeps, behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
 """Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""
 MOST_VECTORS = 100_000
@@ -199,9 +198,9 @@ class AmortisedLoader(LineLoader):
 
     Args:
         num_qubits: 2 to 12, of which the network has been trained; 1 needs none.
-        argument: Hash of the network; then, after commas, steps of the fit behind it (:data:`STEPS`, or
-            :data:`SWEEPS` where sweeps fit, unless given), the most that 1 - fidelity may come to,
-            and ``exact``, as for :class:`.LineLoader`.
+        argument: Hash of the network; then, after commas, steps of the fit behind it (:data:`STEPS`
+            unless given), the most that 1 - fidelity may come to, and ``exact``, as for
+            :class:`.LineLoader`.
         phases: Load complex vectors.
 
     Raises:
@@ -226,8 +225,7 @@ class AmortisedLoader(LineLoader):
         super().__init__(num_qubits, ",".join([layers, *more[1:]]), phases=phases)
         kind = StaircaseLoader if self.pattern == "staircase" else BrickLoader
         self._fit = kind(num_qubits, layers, phases=phases)
-        self._usual = SWEEPS if self._fit.steps else STEPS
-        self.fit_steps = _steps(more[0]) if more else self._usual
+        self.fit_steps = _steps(more[0]) if more else STEPS
         if num_qubits > 1 and (num_qubits, phases) not in networks.by_width:
             raise InvalidTemplate(
                 f"Loader '{AMORTISED}:{key}' is made for {_words(networks.by_width)}, and {num_qubits} "
@@ -241,7 +239,7 @@ class AmortisedLoader(LineLoader):
         """Name by which :func:`.make_loader` makes it."""
         bounds = [f"{self.error_bound:g}"] if self.error_bound < 1 or self.fallback else []
         parts = [*bounds, *([self.fallback] if self.fallback else [])]
-        steps = [str(self.fit_steps)] if self.fit_steps != self._usual or parts else []
+        steps = [str(self.fit_steps)] if self.fit_steps != STEPS or parts else []
         return f"{AMORTISED}:{','.join([self.key, *steps, *parts])}"
 
     def angles(self, data: np.ndarray) -> np.ndarray:
