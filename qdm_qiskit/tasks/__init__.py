@@ -10,7 +10,7 @@
     exporting.py    write a run's circuits for other tools
     ladders.py      show what each part of a device's noise costs, and what remedies give back
     sharing.py      write the card of a run, put its model on a hub, take one from there
-    system_metrics.py  tell what runs take of a quantum system
+    systems.py      tell what runs take of a quantum system
     costs.py        count the cost of a circuit on a device
     comparing.py    compare a model on many devices, optimization levels and loaders
     qnn.py          run a QNN of qiskit-machine-learning, on any target
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .sampling import sample
     from .sharing import Shared, pull, push_to_hub, write_card
     from .sweeping import continue_sweep, sweep
-    from .system_metrics import system_metrics
+    from .systems import system_metrics
     from .training import continue_training, train
 
 _HOMES = {
@@ -102,7 +102,7 @@ _HOMES = {
     "write_card": "sharing",
     "continue_sweep": "sweeping",
     "sweep": "sweeping",
-    "system_metrics": "system_metrics",
+    "system_metrics": "systems",
     "tiles": "chip_tiles",
     "continue_training": "training",
     "train": "training",
