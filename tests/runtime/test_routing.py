@@ -71,6 +71,9 @@ def test_a_device_that_dies_half_way_leaves_its_steps_to_this_machine(server, tr
     assert any("step t=2: exact, the device failed 2 time(s)" in str(each) for each in said)
     # What was not spent is free again, and what was spent is what the device answered.
     assert run.state.seconds_charged < run.plan.total_seconds * 0.51
+    costs = [each.seconds_charged for each in run.decisions]
+    assert costs[2:] == [0.0] * 6  # jobs that failed cost nothing
+    assert sum(costs) == pytest.approx(run.state.seconds_charged, abs=1e-9)
 
 
 def test_a_budget_that_ends_is_no_end_of_the_run(server, trained, root):
