@@ -16,7 +16,7 @@ they are, those of the simulated device do not. So the load of the machine makes
 of the disk are left out.
 
 Beside each measured time stands the one that the drawn waits allow: of a schedule that sends each job
-the moment it can, on the same device, without client and polls. The same schedule is computed of 1,000
+the moment it can, on the same device, without client and polls. The same schedule is computed of 500
 other draws of each queue, and of other numbers of groups.
 
     python benchmarks/asynchronous.py [--seeds 10] [--queues varies] [--json FILE]
@@ -326,7 +326,7 @@ def _raced(chains: list[list[float]], seconds: float) -> float:
 
 
 WAYS = ("one job", "synchronous", "groups")
-DRAWS = 1_000
+DRAWS = 500
 
 
 def allowed(queue: Queue, groups: int, seed: int = 0) -> dict[str, dict[str, float]]:

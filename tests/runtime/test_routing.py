@@ -71,6 +71,9 @@ def test_a_device_that_dies_half_way_leaves_its_steps_to_this_machine(server, tr
     assert any("step t=2: exact, the device failed 2 time(s)" in str(each) for each in said)
     # What was not spent is free again, and what was spent is what the device answered.
     assert run.state.seconds_charged < run.plan.total_seconds * 0.51
+    costs = [each.seconds_charged for each in run.decisions]
+    assert costs[2:] == [0.0] * 6  # jobs that failed cost nothing
+    assert sum(costs) == pytest.approx(run.state.seconds_charged, abs=1e-9)
 
 
 def test_a_budget_that_ends_is_no_end_of_the_run(server, trained, root):
@@ -431,19 +434,22 @@ def killed_at_random(
     server: LocalServer, forge: Forge, groups: Groups, root: Path, rng: random.Random, most: float
 ) -> int:
     """Kill the processes of a run at random moments until one of them ends; return the kills."""
-    kills = 0
-    while True:
+    kills = ends = 0
+    while ends < 5:
         pid, out = forge.start(groups.call(root), root, groups.name)
-        time.sleep(rng.uniform(0.0, most))
-        forge.kill(pid)
+        if kills < KILLS:
+            time.sleep(rng.uniform(0.0, most))
+            forge.kill(pid)
         status = forge.wait(pid)
-        if status != -signal.SIGKILL:
-            assert status == 0, out.with_suffix(".err").read_text()[-2000:]
+        kills += status == -signal.SIGKILL
+        ends += status != -signal.SIGKILL
+        if status == 0:
             return kills
-        kills += 1
-        if kills >= KILLS:
-            forge.finish(groups.call(root), root, groups.name)
-            return kills
+        # Who dies while a job is taken back leaves one that somebody has cancelled, which is told.
+        told = out.read_text() if out.exists() else ""
+        meant = status == -signal.SIGKILL or ("JobFailed" in told and "cancelled" in told)
+        assert meant, out.with_suffix(".err").read_text()[-2000:]
+    raise AssertionError("it comes to no end")
 
 
 @pytest.mark.slow

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from qdm_qiskit.cli.main import main
 from qdm_qiskit.errors import InvalidExtension, InvalidPlan, JobFailed, QdmError
+from qdm_qiskit.evaluation import step_decisions
 from qdm_qiskit.evaluation.hardware_run import hardware_report
-from qdm_qiskit.hardware.ledger.decision_files import read_decisions
+from qdm_qiskit.hardware.ledger.decision_files import StepDecision, read_decisions
 from qdm_qiskit.hardware.plan.routing import StepQuestion, Verdict
 from qdm_qiskit.pages import render_page
 from qdm_qiskit.reports.hardware_render import hardware_page, render_markdown
@@ -231,6 +233,36 @@ def test_groups_list_the_decisions_of_each(trained, tmp_path, capsys):
         (group, step) for group in (1, 2, 3) for step in (3, 2, 1)
     ]
     assert REASON in (page / "report.md").read_text()
+
+
+def test_charges_of_decisions_add_up_to_those_of_the_jobs_of_steps(monkeypatch):
+    routes = [(2, "device"), (2, "device"), (2, "exact"), (1, "stop"), (1, "device")]
+    decisions = [
+        StepDecision(
+            number=number, step=step, route=route, reason="as it comes", policy="limits",
+            at="2026-11-30T00:00:00+00:00", failure=None, told='{"seconds": 3.5}',
+        )
+        for number, (step, route) in enumerate(routes, start=1)
+    ]  # fmt: skip
+    monkeypatch.setattr(step_decisions, "read_decisions", lambda folder: tuple(decisions))
+    parts = {2: [("step-0002", 3.5, 1)], 1: [("a", 1.0, 1), ("b", 1.0, 1)]}
+    fake: Any = SimpleNamespace(parts_of=parts.__getitem__)
+    jobs: list[dict[str, Any]] = [
+        {"part": "step-0002", "tag": "2-1", "seconds_charged": 1.0},
+        {"part": "step-0002", "tag": "2-1", "seconds_charged": 0.5},  # its duplicate
+        {"part": "step-0002", "tag": "2-2", "seconds_charged": 2.0},
+        {"part": "step-0002", "tag": "2-3", "seconds_charged": 4.0},  # sent without a question
+        {"part": "calibration-0001", "tag": "c", "seconds_charged": 9.0},
+        {"part": "a", "tag": "a-1", "seconds_charged": 0.25},
+        {"part": "b", "tag": "b-1", "seconds_charged": 0.75},
+    ]
+    found = step_decisions.routed_steps(fake, Path(), jobs)
+    assert [each.seconds_charged for each in found] == [1.5, 6.0, 0.0, 0.0, 1.0]
+    assert [each.seconds_estimated for each in found] == [3.5, 3.5, 0.0, 0.0, 3.5]
+    jobs[-1]["seconds_charged"] = None
+    assert step_decisions.routed_steps(fake, Path(), jobs)[-1].seconds_charged is None
+    unknown = step_decisions.routed_steps(fake, Path(), None)
+    assert {each.seconds_charged for each in unknown} == {None}
 
 
 def test_runs_without_a_policy_have_no_decisions(trained, tmp_path, capsys):
