@@ -177,7 +177,7 @@ def table(done: dict[str, Any], preset: str) -> str:
         name, _, seed, *where = key.split("/")
         if name == preset:
             groups[tuple(where)][seed] = cell
-    exact = groups["engine", "-", "exact"]
+    exact = groups.get(("engine", "-", "exact"), {})
     lines = [
         "| target | line, success | way | named as their class, by seed | in all, 95 % "
         "| Fréchet, domain, by seed | beside exact, % | KID in classes | spread |",
@@ -196,7 +196,7 @@ def table(done: dict[str, Any], preset: str) -> str:
         low, high = binomtest(right, sum(counts)).proportion_ci(method="wilson")
         far = [cells[seed]["domain_frechet"][0] for seed in seeds]
         above = [
-            100 * (f / exact[seed]["domain_frechet"][0] - 1)
+            f"{100 * (f / exact[seed]['domain_frechet'][0] - 1):+.0f}" if seed in exact else "-"
             for seed, f in zip(seeds, far, strict=True)
         ]
         place = line if line == "-" else f"{line}, {cells[seeds[0]]['success']:.2f}"
@@ -210,7 +210,7 @@ def table(done: dict[str, Any], preset: str) -> str:
             f"| {what}{', refit' if way == 'no_entanglers' and line != '-' else ''} "
             f"| {', '.join(f'{a:.3f}' for a in shares)} "
             f"| {right / sum(counts):.3f} [{low:.3f}, {high:.3f}] "
-            f"| {', '.join(f'{f:.1f}' for f in far)} | {', '.join(f'{a:+.0f}' for a in above)} "
+            f"| {', '.join(f'{f:.1f}' for f in far)} | {', '.join(above)} "
             f"| {np.mean([cells[s]['class_kid'][0] for s in seeds]):.2f} "
             f"| {np.mean([cells[s]['class_spread'][0] for s in seeds]):.2f} |"
         )
