@@ -26,6 +26,7 @@ def test_rooms_for_hardware_need_no_torch(room):
 OTHER_ROOMS = ("circuits", "engine", "layers", "diffusion", "mitigation")
 
 
+@pytest.mark.slow
 def test_this_check_can_fail():
     assert python("import sys, qdm_qiskit.engine; sys.exit('torch' in sys.modules)").returncode == 1
 

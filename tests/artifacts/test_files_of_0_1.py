@@ -157,6 +157,7 @@ def test_a_hardware_run_of_0_1_is_finished_by_its_own_correction(
     assert json.loads((run / "manifest.json").read_text())["correction"] == "distance-3"
 
 
+@pytest.mark.slow
 @reads_their_circuits
 @pytest.mark.parametrize(("run", "command"), [(DETACHED, "resume"), (PLANNED, "submit")])
 def test_a_hardware_run_of_0_1_goes_on(

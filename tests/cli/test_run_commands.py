@@ -465,6 +465,7 @@ def test_a_cancelled_run_is_listed_as_cancelled(qdm, planned, root):
 SHARED = ("--target", "aer", "--target", "engine", "--shots", "50", "--num-images", "3")
 
 
+@pytest.mark.slow
 def test_the_whole_life_of_a_run_that_devices_share(qdm, trained, root):
     result = qdm("run", "plan", trained, *SHARED, "--quiet", "--root", root)
     assert (result.code, result.err) == (0, "")

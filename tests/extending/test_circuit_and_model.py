@@ -68,10 +68,11 @@ def settings() -> list[str]:
     return [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "origins"),
     [
-        pytest.param("five", {"circuit": "theirs:five"}, marks=pytest.mark.slow),
+        pytest.param("five", {"circuit": "theirs:five"}),
         ("seen", {"circuit": "theirs:SEEN"}),
         ("wave", {"model": "theirs:Wave", "loader": "theirs:Rounded"}),
     ],

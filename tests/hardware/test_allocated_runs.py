@@ -72,6 +72,7 @@ def shots_of(plan: RunPlan) -> list[int]:
 # --- a run --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_calls_that_are_asked_together_go_apart_and_are_found_again(apart, tmp_path):
     plan = planned(apart, tmp_path / "fresh", schedule="variance")
     even = planned(apart, tmp_path / "even")

@@ -205,6 +205,7 @@ def test_a_pipeline_carries_the_circuit(runs, tmp_path):
     assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_cost_plan_and_run_on_a_device(runs, name, tmp_path):
     run = load_run(runs[name])

@@ -94,12 +94,13 @@ def test_the_page_shows_both_prices(digits, tmp_path):
     assert plan_summary(planned(digits, tmp_path / "b", tiles=None))["tiles"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tiles",
     [
         "3",
-        pytest.param("auto", marks=pytest.mark.slow),
-        pytest.param(">=0.9", marks=pytest.mark.slow),
+        "auto",
+        ">=0.9",
     ],
 )
 def test_a_run_on_tiles_ends_with_images_that_a_replay_finds_again(digits, tmp_path, tiles):

@@ -54,11 +54,12 @@ def test_counts_are_those_of_the_circuit():
     assert described["qubits"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "distance", "epochs", "factor"),
     [
         ("quddpm-clustered", mmd, 20, 4),
-        pytest.param("quddpm-circular", wasserstein, 10, 2, marks=pytest.mark.slow),
+        pytest.param("quddpm-circular", wasserstein, 10, 2),
     ],
 )
 def test_training_brings_the_ensemble_to_the_data(tmp_path, preset, distance, epochs, factor):

@@ -89,13 +89,14 @@ def undisturbed_training(
     return left_alone(running_server, forge, template.folder, tmp_path_factory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "which", "side"),
     [
         ("submitted", 1, "before"),
-        pytest.param("sending", 0, "before", marks=pytest.mark.slow),
-        pytest.param("collected", 0, "before", marks=pytest.mark.slow),
-        pytest.param("settled", 1, "before", marks=pytest.mark.slow),
+        pytest.param("sending", 0, "before"),
+        pytest.param("collected", 0, "before"),
+        pytest.param("settled", 1, "before"),
     ],
     ids=[
         "second step answered and not written down",

@@ -48,6 +48,7 @@ def found() -> Comparison:
     )
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_report_of_a_circuit(found):
     settings = {name: value for name, value in SMALL.items() if name != "num_steps"}
     report = cost("eeqdm", ["fake_quito", "fake_torino"], settings=settings, trials=1, shots=100)

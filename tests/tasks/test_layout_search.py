@@ -86,6 +86,7 @@ def test_other_weights_are_refused(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_the_command_cleans_up(qdm, tmp_path):  # noqa: F811
     words = ["report", "transpile", "eeqdm", "--set", "image_size=2", "--set", "depth=1"]
     words += ["--trials", "2", "--level", "0", "--backend", "fake_quito"]

@@ -66,6 +66,7 @@ def work_of(book: Ledger, number: int) -> int:
     return steps[0]
 
 
+@pytest.mark.slow
 def test_a_jobs_work_does_not_grow_with_the_jobs_before_it(book):
     live(book, 0)
     early = work_of(book, 1)
@@ -75,6 +76,7 @@ def test_a_jobs_work_does_not_grow_with_the_jobs_before_it(book):
     book.close()
 
 
+@pytest.mark.slow
 def test_the_work_is_seen_to_grow_without_indexes(book):
     for name in INDEXES:
         book._store._connection.execute(f"DROP INDEX {name}")

@@ -338,6 +338,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_killed_writers_lose_nothing_that_was_confirmed(tmp_path):
     """Two writers killed at random moments, again and again: confirmed writes stay, in order."""
     script = textwrap.dedent(WRITER.format(root=str(Path.cwd()), folder=str(tmp_path)))
