@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from qdm_qiskit.diffusion.mixed_states import in_ball
 from qdm_qiskit.errors import InvalidOption, UnknownName
 from qdm_qiskit.models import MODELS, PRESETS, build_model, describe, resolve
 
@@ -88,9 +89,15 @@ def test_every_preset_runs_and_learns(name):
         x = x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1)) + 0j
     labels = torch.tensor([0, 1]) if getattr(choice.config, "guided", False) else None
     first = 1 / getattr(choice.config, "num_steps", 10)
-    y = model(x, torch.tensor([first, 1.0]), labels)
+    t = torch.tensor([first, 1.0])
+    if choice.model == "mixed_quddpm":  # a module a step, and states in the Bloch ball
+        t = torch.arange(1, choice.config.num_steps + 1) * first
+        x = in_ball(x[:1].repeat(len(t), 1))
+    y = model(x, t, labels)
     if choice.model == "quddpm":  # all outcomes of the ancillas
         assert y.shape == (2, 2**choice.config.num_ancillas, *x.shape[1:])
+    elif choice.model == "mixed_quddpm":  # and their chances
+        assert y.shape == (len(t), 2**choice.config.num_ancillas, 1 + x.shape[1])
     else:
         assert y.shape == x.shape
     assert bool(torch.isfinite(y).all())

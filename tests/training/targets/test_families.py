@@ -373,7 +373,9 @@ class ByAer:
         return [CallResult(outputs=self._one(call)) for call in calls]
 
     def _one(self, call: CircuitCall) -> np.ndarray:
-        spec, seed = call.spec, self.places[call.name].transpiler_seed
+        # A layer that is called again, as by a chain before its loss, is numbered behind its name.
+        layer, _, _ = call.name.partition("#")
+        spec, seed = call.spec, self.places[layer].transpiler_seed
         if not isinstance(spec.readout, ExpectationReadout):
             isa = transpile_for(spec.full_circuit(), self.runner.backend, seed=seed)
             joint = self._joint(isa, call)
