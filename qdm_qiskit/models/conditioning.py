@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from qiskit.circuit import Parameter
 from torch import Tensor
 
 from ..errors import InvalidOption
-from ..kernels import QuantumKernel
+
+if TYPE_CHECKING:
+    from ..kernels import QuantumKernel
 
 __all__ = [
     "CURVATURE",
@@ -41,6 +43,8 @@ def class_kernel() -> QuantumKernel:
 
     Two qubits, turned by RY of ``pi u`` and ``2 pi u``.
     """
+    from ..kernels import QuantumKernel  # slow to import, and few ask for it
+
     u = Parameter("u")
     circuit = QuantumCircuit(2, name="class_kernel")
     circuit.ry(math.pi * u, 0)

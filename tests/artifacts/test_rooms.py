@@ -236,6 +236,7 @@ TOPICS = {
     "hardware/ledger/test_bit_flips",
     "hardware/ledger/test_read_only",
     "hardware/run/test_cancelled",
+    "hardware/run/test_policies",
     "hardware/run/test_stored_bytes",
 }
 """Tests in a room that are of several of its modules."""
