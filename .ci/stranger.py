@@ -72,7 +72,7 @@ def main() -> None:
                 capture_output=True,
                 text=True,
             )
-            if number == SETTING_UP:
+            if number == SETTING_UP:  # what `source .venv/bin/activate` does for a shell
                 environment["PATH"] = f"{where}/.venv/bin:{environment['PATH']}"
             print(f"{time.monotonic() - started:7.1f} s  {line.splitlines()[0]}", flush=True)
             if done.returncode != 0:

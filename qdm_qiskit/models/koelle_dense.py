@@ -67,7 +67,7 @@ class QDenseConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """Loader where the circuit of Q-Dense runs: exact, bricks:L, staircase:L; see `qdm parts loader`."""
+    """Loader where Q-Dense's circuit runs: exact, bricks:L, staircase:L; see `qdm parts loader`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the images' own."""
 

@@ -74,7 +74,8 @@ def test_the_list_says_who_when_what_for_which_target_and_budget(qdm_and_root, m
     text = qdm_command("run", "list").out
     for word in ("anna", "bert", "lab", "local:fake_manila"):
         assert word in text
-    assert qdm_command("run", "list", "--user", "bret").err.endswith("Did you mean 'bert'? There are: anna, bert.\n")
+    wrong = qdm_command("run", "list", "--user", "bret").err
+    assert wrong.endswith("Did you mean 'bert'? There are: anna, bert.\n")
     # Who sends it is recorded too, and the planner stays the planner.
     monkeypatch.setenv("QDM_USER", "carl")
     qdm.submit(root / runs["anna"].run_id, yes=True)

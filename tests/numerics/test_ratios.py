@@ -70,7 +70,9 @@ def test_the_command_ends_with_1_below_the_bar_only(tmp_path, capsys):
     assert RATIOS.main([*file, "compare", "--bar", "0.6"]) == 0
     assert RATIOS.main([*file, "compare", "--bar", "0.8"]) == 1
     out, err = capsys.readouterr()
-    assert out.count("| a cpu | W4 | tc | 2026-12-01T10:00 | 4 | 2026-12-05T10:00 | 2.8 | 0.70 |") == 3
+    assert (
+        out.count("| a cpu | W4 | tc | 2026-12-01T10:00 | 4 | 2026-12-05T10:00 | 2.8 | 0.70 |") == 3
+    )
     assert err.startswith("Less than 0.8 times the one before: a cpu, W4, qnn: 0.70;")
 
 
