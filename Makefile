@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest lanes test-inception test-opacus coverage release-check docs lint types contracts check reports gallery picture presets cards costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest lanes test-inception test-opacus coverage release-check docs lint types contracts check reports gallery picture presets cards costs bench ratios clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,8 +94,8 @@ $(COVERAGE)/.installed: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(COVERAGE) pytest-cov==7.1.0 coverage==7.17.5
 	touch $@
 
-release-check: ## Build wheel and sdist, install them into an empty environment, and use them
-	$(PYTHON) .ci/release_check.py
+release-check: install ## Build wheel and sdist, install them into an empty environment, and use them
+	$(BIN)/python .ci/release_check.py
 
 INPUTS ?= 100000
 
@@ -164,7 +164,17 @@ BENCH := .venv-bench
 
 bench: $(BENCH)/.installed ## Measure the engine beside other libraries (docs/benchmarks.md)
 	$(BENCH)/bin/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BENCH)/bin/python benchmarks/ratios.py keep benchmarks/results/engine.json
+	$(BENCH)/bin/python benchmarks/ratios.py compare
 	$(BENCH)/bin/python benchmarks/scaling.py
+
+# Some minutes, into build/: a look each night, beside what is kept. Nothing fails for a time.
+ratios: $(BENCH)/.installed ## Measure some workloads beside three libraries, and compare the ratios with those before
+	mkdir -p build
+	cp benchmarks/results/ratios.csv build/ratios.csv
+	$(BENCH)/bin/python benchmarks/engine.py --workloads W1-L10,W3,W4,W4-6q --peers default,qulacs,tc --repeats 5 --json build/ratios.json
+	$(BENCH)/bin/python benchmarks/ratios.py --file build/ratios.csv keep build/ratios.json
+	$(BENCH)/bin/python benchmarks/ratios.py --file build/ratios.csv compare
 
 $(BENCH)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BENCH)

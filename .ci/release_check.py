@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Build wheel and sdist, install them into an empty environment outside the clone, and use them.
 
-    python .ci/release_check.py
-    python .ci/release_check.py --folder build/release --keep
+    make release-check
+    .venv/bin/python .ci/release_check.py --folder build/release --keep
 
 What is checked: both archives hold the package's files, and the wheel nothing else; the wheel that
 the sdist builds, which is installed, is the one that the clone builds; the installed command trains,
 samples through noise, exports, makes a card, plans, sends and replays; a user's code is type-checked
 against it; nothing is imported from the clone. Exit with 1 and the reason if something is not so.
+What builds and what is used are environments of their own; mypy is this one's, which `make install`
+made, and pyright (as basedpyright, which PyPI has whole) looks at both installs, this editable one too.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +28,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH = "torch==2.13.0"  # which has a CPU build; see constraints.txt
+TOOLS = ("build==1.6.1", "setuptools==84.2.1", "basedpyright==1.40.2")
+PYRIGHT = {
+    "typeCheckingMode": "standard",
+    "enableTypeIgnoreComments": True,
+    "reportUnnecessaryTypeIgnoreComment": "error",
+}
+"""An ignore without a fault is a fault: what is wrong in user_code.py must be seen as wrong."""
 COMMANDS = (
     "train --model eeqdm --epochs 1 --set image_size=2 --set train_count=20 --out run",
     "sample run --target noisy:fake_manila --shots 20 --num-images 1 --quiet --out drawn",
@@ -103,7 +113,7 @@ def check_archives(wheel: Path, sdist: Path, rebuilt: Path) -> None:
             sys.exit(f"release check: the sdist lacks {needed}.")
 
 
-def use(python: Path, checker: Path, folder: Path, version: str) -> None:
+def use(python: Path, pyright: Path, folder: Path, version: str) -> None:
     """Use an installed package as its first user would, in an empty folder."""
     folder.mkdir()
     qdm = python.with_name("qdm")
@@ -115,8 +125,12 @@ def use(python: Path, checker: Path, folder: Path, version: str) -> None:
     code = (python, "-c", USE, python.parents[1], version, "run")
     run(*code, cwd=folder, label="import qdm_qiskit")
     shutil.copy(ROOT / "tests" / "user_code.py", folder)
-    types = (checker, "-m", "mypy", "--strict", "--python-executable", python, "user_code.py")
-    run(*types, cwd=folder, label="mypy sees the types of the installed package")
+    types = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python)
+    run(*types, "user_code.py", cwd=folder, label="mypy sees the types of the installed package")
+    (folder / "pyrightconfig.json").write_text(json.dumps(PYRIGHT))
+    for name, each in (("installed", python), ("editable", Path(sys.executable))):
+        label = f"pyright sees the types of the {name} package"
+        run(pyright, "--pythonpath", each, "user_code.py", cwd=folder, label=label)
 
 
 def main() -> None:
@@ -134,18 +148,7 @@ def main() -> None:
     tools, place = folder / "tools", folder / "installed"
     run(sys.executable, "-m", "venv", tools, cwd=folder, label="environment to build in")
     build = tools / "bin" / "python"
-    run(
-        build,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "build",
-        "setuptools>=77",
-        "mypy>=1.15",
-        cwd=folder,
-        label="tools",
-    )
+    run(build, "-m", "pip", "install", "--quiet", *TOOLS, cwd=folder, label="tools")
     dist = folder / "dist"
     # The sdist, then a wheel of it; and a wheel of the clone, to compare. Outside the clone,
     # whose build/ would otherwise be taken for a module.
@@ -171,7 +174,7 @@ def main() -> None:
     run(*install, TORCH, cwd=folder, label=f"install {TORCH}")
     run(*install, rebuilt, cwd=folder, label=f"install {rebuilt.name} of {sdist.name}")
     run(*pip, "check", cwd=folder, label="pip check")
-    use(python, build, folder / "use", version)
+    use(python, build.with_name("basedpyright"), folder / "use", version)
     if not options.keep:
         for each in (tools, place, source):
             shutil.rmtree(each, ignore_errors=True)

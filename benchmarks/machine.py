@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def one_thread() -> None:
 def describe() -> dict[str, object]:
     """The machine and the versions of all that is compared."""
     return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
         "cores": CORES,
         "threads": 1,

@@ -32,7 +32,7 @@ prints it as it is and exits with code 2.
 >>> try:
 ...     qdm.load_backend("fake_torinio")
 ... except qdm.errors.UnknownName as error:
-...     str(error).endswith("Did you mean 'fake_torino'?")
+...     str(error).startswith("There is no device snapshot 'fake_torinio'. Did you mean 'fake_torino'?")
 True
 """
 
@@ -186,7 +186,9 @@ class WorkersUnavailable(QdmError, ConnectionError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a name that is not in a catalogue: what exists, and the nearest one.
+    """The error for a name that is not in a catalogue: the nearest one, and what exists.
+
+    The guess comes first: a list of a hundred names would hide it.
 
     Args:
         kind: What the name stands for, in the singular: ``"model"``, ``"dataset"``.
@@ -199,5 +201,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     names = sorted(known)
     plain = {re.sub(r"[\W_]", "", each).lower(): each for each in names}
     near = difflib.get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.75)
-    hint = f" Did you mean '{plain[near[0]]}'?" if near else ""
-    return UnknownName(f"There is no {kind} '{name}'; there are: {', '.join(names)}.{hint}")
+    told = f". Did you mean '{plain[near[0]]}'? There are: " if near else "; there are: "
+    return UnknownName(f"There is no {kind} '{name}'{told}{', '.join(names)}.")

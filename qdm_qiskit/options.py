@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import textwrap
 import types
 import typing
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_ROLE = re.compile(r":[a-z:]+:`~?([^`<]+)`")
+"""A reference for Sphinx, as of a class or module: a terminal shows its name."""
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -105,7 +109,8 @@ def _meanings(kind: type) -> dict[str, str]:
             and isinstance(after.value, ast.Constant)
             and isinstance(after.value.value, str)
         ):
-            found[before.target.id] = " ".join(after.value.value.split()).replace("``", "")
+            text = _ROLE.sub(r"\1", " ".join(after.value.value.split()))
+            found[before.target.id] = text.replace("``", "")
     return found
 
 

@@ -101,6 +101,6 @@ def test_a_name_of_this_package_is_not_taken_over(package):
 def test_an_unknown_name_says_what_there_is(package):
     package("theirs", "[qdm_qiskit.metric]\nhalf = theirs:half\n", "half = 0.5\n")
     with pytest.raises(
-        UnknownName, match=r"no metric 'halv'; there are: half, pi\. Did you mean 'half'"
+        UnknownName, match=r"no metric 'halv'\. Did you mean 'half'\? There are: half, pi\."
     ):
         DOOR.get("halv")

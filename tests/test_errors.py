@@ -37,5 +37,5 @@ def test_errors_without_a_message_print_nothing(error):
 def test_unknown_name_lists_what_exists_and_the_nearest():
     error = unknown_name("model", "eqdm", ["qddm", "eeqdm"])
     assert isinstance(error, LookupError)
-    assert str(error) == "There is no model 'eqdm'; there are: eeqdm, qddm. Did you mean 'eeqdm'?"
+    assert str(error) == "There is no model 'eqdm'. Did you mean 'eeqdm'? There are: eeqdm, qddm."
     assert "Did you mean" not in str(unknown_name("model", "zzzz", ["qddm", "eeqdm"]))

@@ -56,7 +56,7 @@ def test_text_of_a_value_is_the_value(depth, rate, guided, classes):
 
 def test_unknown_options_are_answered_with_the_nearest():
     with pytest.raises(
-        InvalidOption, match=r"no option 'dept'; there are: .*Did you mean 'depth'\?"
+        InvalidOption, match=r"no option 'dept'. Did you mean 'depth'\? There are: .*rate"
     ):
         build(Options, {"dept": 1})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import inspect
 import sys
 
 import typer
@@ -35,6 +36,7 @@ from . import (
     sweep,
     train,
 )
+from .option_help import ExplainsOptions
 
 __all__ = [
     "EXIT_ERROR",
@@ -56,8 +58,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
+app.command("train", cls=ExplainsOptions)(train.train)
+app.command("sweep", cls=ExplainsOptions)(sweep.sweep)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("restore")(restore.restore)
@@ -81,6 +83,22 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(circuits.app, name="circuits")
 app.add_typer(privacy.app, name="privacy")
 app.command("parts")(parts.parts)
+
+
+def _rewrap(group: typer.Typer) -> None:
+    """Let the terminal break the paragraphs of all help texts; examples keep their lines."""
+    for command in group.registered_commands:
+        if command.callback is not None and command.help is None:
+            paragraphs = inspect.cleandoc(command.callback.__doc__ or "").split("\n\n")
+            command.help = "\n\n".join(
+                each if each.startswith(" ") else " ".join(each.split()) for each in paragraphs
+            )
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _rewrap(below.typer_instance)
+
+
+_rewrap(app)
 
 
 def _show_version(value: bool) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "app",
     "describe_model",
     "list_models",
+    "print_options",
 ]
 
 app = typer.Typer(help="Models and presets: list them, describe them.", no_args_is_help=True)
@@ -137,6 +138,17 @@ def describe_model(
     _print_table([row])
     _print_costs([row])
     _print_options(row["explained"])
+
+
+def print_options(name: str) -> None:
+    """Print each option of the runs of a model or preset: value, choices and meaning, by section.
+
+    Raises:
+        UnknownName: If there is no model or preset of this name.
+    """
+    from ..training import resolve_run
+
+    _print_options(_explained(resolve_run(name, {})))
 
 
 def _explained(run: RunConfig) -> dict[str, list[dict[str, Any]]]:

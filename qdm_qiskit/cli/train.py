@@ -41,14 +41,25 @@ def train(
     ] = None,
     settings: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set, see `qdm data list`, npz:PATH or csv:PATH.")
+        str | None,
+        typer.Option(
+            help="Data set, see `qdm data list`, npz:PATH or csv:PATH.", show_default="digits"
+        ),
     ] = None,
     loader: Annotated[
         str | None,
-        typer.Option(help="What loads images where circuits run later; as --set loader=NAME."),
+        typer.Option(
+            help="What loads images where circuits run later, see `qdm parts loader`.",
+            show_default="exact",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random stream.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the training images.", show_default="30, or the preset's"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of every random stream.", show_default="0")
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -63,11 +74,15 @@ def train(
         str | None,
         typer.Option(
             help="What circuits run on in training: engine, aer, noisy:fake_torino, qnn; see "
-            "docs/training.md."
+            "docs/training.md.",
+            show_default="engine",
         ),
     ] = None,
     train_shots: Annotated[
-        int | None, typer.Option(help="Shots of each row of a circuit in training.")
+        int | None,
+        typer.Option(
+            help="Shots of each row of a circuit in training.", show_default="exact values"
+        ),
     ] = None,
     patience: Annotated[
         int | None,
@@ -88,9 +103,9 @@ def train(
 ) -> None:
     """Train a model; Ctrl-C leaves a checkpoint to resume from.
 
-    Options of the model, the data, the diffusion process and the loop are all set by --set; `qdm models
-    describe NAME` tells the meaning, choices and default of each. --patience and --keep-best are no
-    part of a run: on --resume they are given again.
+    Options of the model, the data, the diffusion process and the loop are all set by --set; `qdm train
+    --model NAME --help` tells the meaning, choices and default of each, as `qdm models describe NAME`
+    does. --patience and --keep-best are no part of a run: on --resume they are given again.
 
     Example:
 

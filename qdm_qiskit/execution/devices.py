@@ -108,10 +108,14 @@ def is_device_name(text: str) -> bool:
 def unknown_device(name: str) -> UnknownName:
     """Return the error for a name that no device has, for the caller to raise.
 
-    A QPU's own name leads to its snapshot: ``ibm_torino`` to ``fake_torino``.
+    A QPU's own name and a class's name lead to the snapshot: ``ibm_torino`` and ``FakeTorino`` to
+    ``fake_torino``.
     """
     known = device_names()
-    snapshot = f"fake_{name.lower().removeprefix('ibm_').removeprefix('ibmq_')}"
+    letters = re.sub(r"[\W_]", "", name).lower()
+    for maker in ("ibmq", "ibm", "fake"):
+        letters = letters.removeprefix(maker)
+    snapshot = f"fake_{letters}"
     if snapshot not in known:
         return unknown_name(_WORD, name, known)
     message = f"There is no {_WORD} '{name}'. Did you mean '{snapshot}'?"

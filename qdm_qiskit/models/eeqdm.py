@@ -56,7 +56,7 @@ class AmplitudeDenoiserConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """Name of the loader of images where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    """Loader of images where the circuit runs: exact, bricks:L, staircase:L; see `qdm parts loader`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the images' own."""
     pixel_order: PixelOrder = "rows"

@@ -58,7 +58,8 @@ class QDenseConfig:
     reuploads: int = 1
     """Groups of layers; the label is applied before each. More than 1 only for guided models."""
     label_angle: LabelAngle = "turn"
-    """Rule by which a class becomes an angle; see :data:`LabelAngle`."""
+    """Rule by which a class becomes an angle: `turn` takes 2 pi class / classes as the paper's text,
+    `fraction` class / (classes - 1) radians as its code."""
     entanglers: Entanglers = "ring"
     """Layout of the CNOTs: the paper's ``ring``, or ``line``, between neighbours on a device's line."""
     weight_map: WeightMap = "pi_tanh"
@@ -66,7 +67,7 @@ class QDenseConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """Name of the loader where the circuit of Q-Dense runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    """Loader where Q-Dense's circuit runs: exact, bricks:L, staircase:L; see `qdm parts loader`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the images' own."""
 

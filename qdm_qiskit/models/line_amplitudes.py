@@ -62,7 +62,8 @@ class LineAmplitudesConfig:
     init_std: float = 0.3
     """Standard deviation of the initial angles."""
     loader: str = EXACT
-    """Name of the loader of the latents where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    """Loader of the latents where the circuit runs: exact, bricks:L, staircase:L; see `qdm parts
+    loader`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the latents' own."""
 

@@ -71,8 +71,8 @@ class CircuitModelConfig:
     source: str = ""
     """Source of the circuit."""
     loader: str = EXACT
-    """Name of the loader of images where the circuit runs, if it takes amplitudes; see
-    :mod:`qdm_qiskit.circuits.loaders`."""
+    """Loader of images where the circuit runs, if it takes amplitudes: exact, bricks:L, staircase:L;
+    see `qdm parts loader`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the images' own."""
     image_size: int = 8

@@ -131,8 +131,9 @@ def sentences(report: dict[str, Any]) -> list[str]:
     )
     said.append(
         f"In brackets: {options['level']:.0%} bootstrap intervals of {options['resamples']} resamples, "
-        "bias taken off (Wilson's for shares); a distance whose interval reaches below 0 does not tell "
-        "the set from the reference."
+        "bias taken off (Wilson's for shares): so one need not hold the estimate beside it, nor end "
+        "where the metric does. A distance whose interval reaches below 0 does not tell the set from "
+        "the reference."
     )
     said.append(report["pairing"])
     said.append(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..hardware.ledger.budget import BudgetState
+from ..hardware.ledger.budget import BudgetState, is_rehearsal
 from ..hardware.plan.run_plan import PLAN, CalibrationPlan, FoundCalibration, RunPlan
 
 __all__ = [
@@ -401,7 +401,7 @@ def _budget(plan: RunPlan, budget: BudgetState) -> str:
     seconds = budget.remaining_seconds
     if not verdict and seconds is not None and plan.most_seconds > seconds:
         verdict = f"; too little if {plan.anew}"
-    if not plan.is_qpu:
+    if not (plan.is_qpu or is_rehearsal(budget.name)):
         verdict = "; this target takes nothing from it"
     return f"'{budget.name}' has {' and '.join(left)} left{verdict}"
 

@@ -45,12 +45,12 @@ def test_what_a_workflow_runs_is_there(path):
             assert os.access(ROOT / text, os.X_OK), text
     assert called <= TARGETS
     if path.stem == "nightly":
-        assert called == {"test-lowest", "test-newest", "coverage"}
+        assert called == {"test-lowest", "test-newest", "coverage", "ratios"}
 
 
 def test_every_target_is_phony_or_makes_its_file_and_says_what_it_does():
     [phony] = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert set(phony.split()) >= TARGETS - {"all"}
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    for target in ("lanes", "coverage", "release-check", "test-lowest", "test-newest"):
+    for target in ("lanes", "coverage", "release-check", "ratios", "test-lowest", "test-newest"):
         assert re.search(rf"^{target} ", told.stdout, re.MULTILINE), target

@@ -6,8 +6,13 @@ import json
 import re
 
 import pytest
+import typer.main
 
+from qdm_qiskit.cli.main import app
 from qdm_qiskit.models import MODELS, PRESETS
+from qdm_qiskit.models.eeqdm import AmplitudeDenoiserConfig
+from qdm_qiskit.options import explain
+from qdm_qiskit.training import DataConfig, TrainingConfig
 
 KEYS = {"name", "preset", "parameters", "quantum_parameters", "qubits", "source"}
 
@@ -101,8 +106,39 @@ def test_every_option_is_explained(qdm):
         for options in row["explained"].values():
             assert [each["name"] for each in options if not each["meaning"]] == []
             assert [each["name"] for each in options if not each["choices"]] == []
+            assert [each["name"] for each in options if ":`" in each["meaning"]] == []
         told = {each["name"]: each["value"] for each in row["explained"]["model"]}
         assert told == row["options"]
+
+
+def test_help_of_train_beside_a_model_explains_what_set_takes(qdm):
+    described = json.loads(qdm("models", "describe", "eeqdm", "--json").out)["explained"]
+    alone = qdm("train", "--help").out
+    for words in (("--model", "eeqdm"), ("--preset=eeqdm-8x8-L10",), ("--model=eeqdm",)):
+        helped = qdm("train", *words, "--help")
+        assert (helped.code, helped.err) == (0, "")
+        assert helped.out.startswith(alone.rstrip())
+        for section, options in described.items():
+            assert f"options of the {section}" in helped.out
+            for each in options:
+                assert re.search(rf"│ {each['name']} ", helped.out), each
+    assert "options of the model" not in alone
+    wrong = qdm("train", "--model", "eqdm", "--help")
+    assert wrong.code == 2
+    assert wrong.err.startswith("error: There is no model or preset 'eqdm'. Did you mean 'eeqdm'?")
+
+
+def test_flags_for_options_show_the_defaults_of_their_classes(qdm):
+    """The texts stand in the command, which imports no model; the classes are asked here."""
+    flags = {each.name: each for each in typer.main.get_command(app).commands["train"].params}
+    defaults = {
+        each.name: each.default
+        for options in (DataConfig, TrainingConfig, AmplitudeDenoiserConfig)
+        for each in explain(options)
+    }
+    for name in ("dataset", "loader", "epochs", "seed", "train_on", "train_shots"):
+        shown = flags[name].show_default.removesuffix(", or the preset's")
+        assert shown == str({None: "exact values"}.get(defaults[name], defaults[name]))
 
 
 def test_a_value_that_is_set_stands_beside_its_default(qdm):

@@ -13,9 +13,17 @@ from qdm_qiskit.errors import BudgetExceeded, InvalidOption, MissingData
 from qdm_qiskit.hardware.ledger.budget import is_rehearsal
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.runs import current_user
+from qdm_qiskit.reports.hardware_plan import plan_lines
 from qdm_qiskit.tasks.recorded_runs import ROOT, root_folder
 
 LOCAL = {"target": "local:fake_manila", "num_images": 2, "shots": 20, "layout_trials": 1}
+
+
+def budget_line(plan: object, name: str) -> str:
+    """What `qdm run plan` says of a budget."""
+    lines = plan_lines(plan, qdm.budget(name))
+    [found] = [each for each in lines if each.startswith("budget ")]
+    return found
 
 
 def spent(root: Path, name: str) -> float:
@@ -74,7 +82,8 @@ def test_the_list_says_who_when_what_for_which_target_and_budget(qdm_and_root, m
     text = qdm_command("run", "list").out
     for word in ("anna", "bert", "lab", "local:fake_manila"):
         assert word in text
-    assert qdm_command("run", "list", "--user", "bret").err.endswith("Did you mean 'bert'?\n")
+    wrong = qdm_command("run", "list", "--user", "bret").err
+    assert wrong.endswith("Did you mean 'bert'? There are: anna, bert.\n")
     # Who sends it is recorded too, and the planner stays the planner.
     monkeypatch.setenv("QDM_USER", "carl")
     qdm.submit(root / runs["anna"].run_id, yes=True)
@@ -133,6 +142,7 @@ def test_an_ordinary_budget_still_pays_nothing_for_a_free_target(qdm_and_root):
     _, root, trained = qdm_and_root
     qdm.set_budget("lab", seconds=100)
     made = qdm.plan(trained, **LOCAL, budget="lab")
+    assert budget_line(made, "lab").endswith("; this target takes nothing from it")
     assert qdm.submit(root / made.run_id, yes=True).state.state == "done"
     assert spent(root, "lab") == 0
 
@@ -144,7 +154,10 @@ def test_refusal_is_seen_before_money_is_involved(qdm_and_root):
     first, second = (
         qdm.plan(trained, **LOCAL, budget="rehearsal-lab", seed=seed) for seed in (1, 2)
     )
+    assert budget_line(first, "rehearsal-lab").endswith(" left")
     assert qdm.submit(root / first.run_id, yes=True).state.state == "done"
+    told = budget_line(second, "rehearsal-lab")
+    assert told.endswith("; THIS RUN DOES NOT FIT and will be refused")
     with pytest.raises(BudgetExceeded, match="Budget 'rehearsal-lab' does not allow"):
         qdm.submit(root / second.run_id, yes=True)
     told = qdm_command("run", "submit", second.run_id, "--yes")

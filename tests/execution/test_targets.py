@@ -38,7 +38,7 @@ def test_target_parses_and_prints_back(text, target):
         ("ibm", "as in ibm:ibm_fez"),
         ("ibm:../fez", "as in ibm:ibm_fez"),
         ("ibm:ibm_fez; rm", "as in ibm:ibm_fez"),
-        ("AER", "there are: aer"),
+        ("AER", "Did you mean 'aer'? There are: aer"),
     ],
 )
 def test_unknown_target_is_one_line_that_lists_what_exists(text, says):
@@ -71,6 +71,14 @@ def test_unknown_snapshot_says_the_nearest(name):
         load_backend(name)
     with pytest.raises(UnknownName, match="Did you mean 'fake_torino'"):
         parse_target(f"noisy:{name}")
+
+
+@pytest.mark.parametrize("name", ["FakeTorino", "fake-torino", "torino", "ibmq_torino"])
+def test_a_snapshot_in_other_letters_is_named_without_the_list_of_all(name):
+    with pytest.raises(UnknownName) as caught:
+        load_backend(name)
+    told = f"There is no device snapshot '{name}'. Did you mean 'fake_torino'?"
+    assert str(caught.value) == told
 
 
 def test_the_name_of_a_qpu_says_where_the_qpu_is():

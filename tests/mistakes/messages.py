@@ -66,11 +66,11 @@ def command_message(line: str) -> str:
 def _short(message: str) -> str:
     """Cut lists of what there is, which grow; name folders of the test in words."""
     message = message.replace(os.environ["QDM_ROOT"], "ROOT").replace(os.getcwd(), "FOLDER")
-    for begin, end in (("; there are: ", " Did you mean"), (" is one of ", "; got ")):
+    for begin, end in (("there are: ", None), ("There are: ", None), (" is one of ", "; got ")):
         head, found, tail = message.partition(begin)
-        if found and len(tail.split(end)[0]) > 90:
-            rest = tail.partition(end)
-            message = f"{head}{begin}...{rest[1]}{rest[2]}"
+        listed, rest, after = tail.partition(end) if end else (tail, "", "")
+        if found and len(listed) > 90:
+            message = f"{head}{begin}...{rest}{after}"
     return message
 
 
