@@ -180,13 +180,6 @@ def slug(head: str) -> str:
     return kept.replace(" ", "-")
 
 
-def test_what_has_come_meanwhile_has_its_row():
-    """Rows that wait for other work are comments that name its file; then they are due."""
-    waiting = re.findall(r"<!-- to fill when (\S+) is there: \| ([^|]+) \|", PAGE.read_text())
-    due = [(file, row) for file, row in waiting if (ROOT / file).exists()]
-    assert not due, f"Fill these rows of docs/survey.md, or name them under 'Not here': {due}"
-
-
 def test_what_is_not_here_is_said():
     text = PAGE.read_text()
     assert "## Not here" in text
