@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typer.core import TyperCommand
-
-if TYPE_CHECKING:
-    from typer import Context
 
 __all__ = ["ExplainsOptions"]
 
@@ -18,12 +15,12 @@ _NAMES = ("--model", "--preset")
 class ExplainsOptions(TyperCommand):
     """A command whose help, beside --model or --preset, also explains every option of a run."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the words: --help is answered before any other of them is read."""
         ctx.meta[_TYPED] = tuple(args)
         return super().parse_args(ctx, args)
 
-    def format_help(self, ctx: Context, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the flags, then the options of the model or preset that was typed, if one was."""
         super().format_help(ctx, formatter)
         name = _named(ctx.meta.get(_TYPED, ()))
