@@ -19,6 +19,10 @@ EACH = "*"
 """Step into every entry of a list: one number for each seed."""
 
 
+LARGEST = 1e100
+"""Largest number of a result file, whose square is a number too."""
+
+
 def read_found(measured: Mapping[str, Any], folder: Path) -> Found:
     """Return the number that a card's ``measured`` points to.
 
@@ -84,7 +88,7 @@ def _numbers(content: Any, way: Sequence[Any], path: Path) -> list[float]:
         except (LookupError, TypeError):
             raise InvalidData(f"{path} has no {step!r:.60} on the way {way!r:.200}.") from None
     for each in found:
-        if isinstance(each, bool) or not isinstance(each, int | float):
+        if isinstance(each, bool) or not isinstance(each, int | float) or abs(each) > LARGEST:
             raise InvalidData(f"{path} has no number at {way!r:.200}.")
     if not found:
         raise InvalidData(f"{path} has nothing at {way!r:.200}.")

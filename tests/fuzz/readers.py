@@ -27,6 +27,7 @@ from qdm_qiskit.data.rows import row_format_from_dict, table_rows
 from qdm_qiskit.evaluation.hardware_run import read_manifest
 from qdm_qiskit.evaluation.row_items import row_of
 from qdm_qiskit.evaluation.subjects import samples_subject
+from qdm_qiskit.evaluation.system import system_report
 from qdm_qiskit.execution.device_files import load_device, save_device
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import read_json_object, write_json
@@ -160,6 +161,9 @@ def _of_a_run(root: Path) -> dict[str, Reader]:
         ),
         "manifest in a table": Reader(
             folder / "manifest.json", lambda: _shown(find_runs(folder)), fast=False
+        ),
+        "manifest in system metrics": Reader(
+            folder / "manifest.json", lambda: system_report(folder).to_dict(), fast=False
         ),
         "settings": Reader(root / "service.json", lambda: read_settings(root)),
         "ledger": _ledger(root.parent / "ledger-sqlite", FILE),
@@ -383,6 +387,15 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
     row = {"loss": 0.5, "parameters": 3, "above": 0.25, "half": 0.125}
     losses = {"schema": _schema("qdm_qiskit.training.beside"), "losses": {"mean": row}}
     (run / "beside" / "losses.json").write_text(json.dumps(losses))
+    total = {"depth": 9, "two_qubit_count": 4, "duration_seconds": 1e-6, "gate_success": 0.9}
+    device = {
+        "backend": "fake_manila",
+        "device_qubits": 5,
+        "cost": {"total": {**total, "expected_success": 0.8, "idle_success": 0.9}},
+    }
+    (run / "report").mkdir()
+    report = {"schema": _schema("qdm_qiskit.evaluation.transpile"), "backends": [device]}
+    write_json(run / "report" / "a.json", report)
     samples = root / "samples"
     sample(run, "engine", out=samples, num_images=2, shots=8)
     row = {"kind": "samples", "metrics": {"frechet": {"estimate": 0.5}}}
@@ -418,6 +431,15 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
         "samples": Reader(samples / "samples.npz", lambda: samples_subject(samples), fast=False),
         "samples in a table": Reader(
             samples / "manifest.json", lambda: _shown(find_runs(samples)), fast=False
+        ),
+        "samples in system metrics": Reader(
+            samples / "manifest.json", lambda: system_report(samples).to_dict(), fast=False
+        ),
+        "history in system metrics": Reader(
+            run / "metrics.jsonl", lambda: system_report(run).to_dict(), fast=False
+        ),
+        "transpile report in system metrics": Reader(
+            run / "report" / "a.json", lambda: system_report(run).to_dict(), fast=False
         ),
         "evaluation in a table": Reader(
             samples / "evaluation.json", lambda: _shown(find_runs(samples)), fast=False

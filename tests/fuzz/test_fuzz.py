@@ -79,6 +79,7 @@ def test_every_module_that_reads_json_or_archives_is_fuzzed():
 FUZZED = {
     "archives", "circuits/amortised", "tasks/restoring", "training/competitors", "files",
     "data/npz", "evaluation/hardware_run", "evaluation/row_items", "evaluation/subjects",
+    "evaluation/system_of_hardware", "evaluation/system_of_runs",
     "hardware/ledger/decision_files",
     "hardware/ledger/output_files", "hardware/ledger/run_files", "hardware/ledger/trained_files",
     "hardware/plan/fleet_plan", "hardware/plan/planned_files", "hardware/plan/qnn_question",
