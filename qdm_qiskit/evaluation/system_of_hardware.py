@@ -110,6 +110,8 @@ def hardware_run(
     values["model_sha256"] = weights
     values["result_sha256"] = _result(plan, missing)
     versions = {} if manifest is None else manifest.get("versions", {})
+    if not isinstance(versions, dict):
+        raise InvalidData(f"{folder / 'manifest.json'} is no manifest of a run (its versions).")
     return SystemRun(
         name=name,
         kind="hardware",

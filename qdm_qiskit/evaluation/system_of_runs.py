@@ -258,8 +258,11 @@ def array_sha256(array: np.ndarray) -> str:
 def _history(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl``; none where it is missing."""
     path = folder / "metrics.jsonl"
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    found = [parse_json(line) for line in lines]
+    try:
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        found = [parse_json(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise InvalidData(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
     if not all(isinstance(each, dict) for each in found):
         raise InvalidData(f"{path} holds no metrics.")
     return found
@@ -278,24 +281,33 @@ def _of_transpile_report(folder: Path, missing: dict[str, str]) -> dict[str, Val
     for path in sorted((folder / "report").glob("*.json")):
         content = read_json_object(path)
         if content.get("schema") == TRANSPILE_SCHEMA:
-            found += [each for each in content.get("backends", []) if isinstance(each, dict)]
+            backends = content.get("backends")
+            if not isinstance(backends, list):
+                raise InvalidData(f"{path} is no transpile report: it lists no backends.")
+            found += [each for each in backends if isinstance(each, dict)]
     if len(found) != 1:
         why = "not transpiled" if not found else "transpiled for several devices"
         missing |= dict.fromkeys((*rows, *unsaid), why)
         return {}
     [one] = found
-    total = one["cost"]["total"]
     missing |= dict.fromkeys(unsaid, "a transpile report does not say")
-    return {
-        "device": one["backend"],
-        "device_qubits": one["device_qubits"],
-        "depth": total["depth"],
-        "two_qubit_gates": total["two_qubit_count"],
-        "circuit_seconds": total["duration_seconds"],
-        "gate_success": total["gate_success"],
-        "expected_success": total["expected_success"],
-        "idle_success": total["idle_success"],
-    }
+    try:
+        total = one["cost"]["total"]
+        return {
+            "device": str(one["backend"]),
+            "device_qubits": one["device_qubits"],
+            "depth": total["depth"],
+            "two_qubit_gates": total["two_qubit_count"],
+            "circuit_seconds": total["duration_seconds"],
+            "gate_success": total["gate_success"],
+            "expected_success": total["expected_success"],
+            "idle_success": total["idle_success"],
+        }
+    except (KeyError, TypeError) as error:
+        raise InvalidData(
+            f"A transpile report in {folder / 'report'} lacks what a device costs "
+            f"({type(error).__name__}); make it again."
+        ) from error
 
 
 def _without_device(shots: object) -> dict[str, str]:
