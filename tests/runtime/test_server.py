@@ -395,10 +395,10 @@ def test_a_batch_closed_by_the_service(server, backend, submit):
 
 
 def test_a_session_beyond_its_time_is_closed(server, backend, submit):
-    batch = Batch(backend, max_time=1)
+    batch = Batch(backend, max_time=6)  # long enough to be sent to on a busy machine
     server.change(queue_seconds=60)
     job = submit(mode=batch)
-    time.sleep(1.1)
+    time.sleep(6.1)
     assert batch.status() == "Closed"
     with pytest.raises(RuntimeJobFailureError, match="1217"):
         job.result()
