@@ -42,7 +42,9 @@ PRESETS = {
     "ising": "line-ising-guided",
     "showers": "line-showers-guided",
 }
-QDENSE = {"image_size": 4, "depth": 10, "batch_size": 60, "sample_every": 0, "baseline": False}
+QDENSE = {"depth": 10, "batch_size": 60, "sample_every": 0, "baseline": False}
+QDENSE_SIZE = {"breast-cancer": 8}
+"""Pixels a side where 4 hold no row; their number is a power of two."""
 QDENSE_STEPS = 300
 METRICS = {
     "iris": ("marginals", "correlations", "tstr"),
@@ -119,6 +121,7 @@ def one(dataset: str, seed: int) -> dict[str, Any]:
                 log_with="none",
                 seed=seed,
                 epochs=epochs,
+                image_size=QDENSE_SIZE.get(dataset, 4),
                 **QDENSE,
                 **told,
             )
