@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+from tests.artifacts.test_files_of_0_1 import reads_their_circuits
 from tests.helpers import ROOT
 
 FIXTURES = ROOT / "tests" / "fixtures" / "v0_1"
@@ -12,6 +13,7 @@ SAMPLES = FIXTURES / "samples" / "noisy"
 HARDWARE = FIXTURES / "hardware" / "2026-11-28-qddm-f5e47e7f"
 
 
+@reads_their_circuits
 def test_the_table_is_printed_and_written(qdm, tmp_path):
     done = qdm("report", "system", SAMPLES, HARDWARE, "--out", tmp_path / "out")
     assert done.code == 0, done.err

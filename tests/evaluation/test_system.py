@@ -32,6 +32,7 @@ from qdm_qiskit.sampling.samples import write_samples
 from qdm_qiskit.tasks import cost
 from qdm_qiskit.transpiling.cost import circuit_cost
 from qdm_qiskit.transpiling.qubit_times import qubit_times
+from tests.artifacts.test_files_of_0_1 import reads_their_circuits
 from tests.helpers import ROOT, images_of, write_run
 from tests.pages.reading import assert_self_contained
 
@@ -268,6 +269,7 @@ def test_devices_are_calibrations_and_not_seeds(sampled):
     assert report.repeats == ()
 
 
+@reads_their_circuits
 def test_a_run_of_version_0_1_is_read_and_what_it_lacks_is_said(tmp_path):
     # A copy: whoever opens a ledger of 0.1 brings it up to date.
     root = shutil.copytree(OLD / "hardware", tmp_path / "hardware")
@@ -318,6 +320,7 @@ def test_a_transpile_report_in_a_run_gives_it_a_device(trained, tmp_path):
     assert only(run).why("depth") == "transpiled for several devices"
 
 
+@reads_their_circuits
 def test_an_open_run_has_no_figure_of_a_step_or_an_image(tmp_path):
     root = shutil.copytree(OLD / "hardware", tmp_path / "hardware")
     run = only(root / OLD_OPEN.name)
