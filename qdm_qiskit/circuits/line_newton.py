@@ -1,7 +1,8 @@
 """Least squares for the angles of bricks, for a whole batch of real states at once.
 
-One CZ a pair leaves sweeps a long, flat way. Steps of Levenberg and Marquardt go it in some sixty: the derivatives of all amplitudes by all angles are taken along with the state, and each row
-has a damping of its own. What takes time is machine code, see :mod:`.brick_fit`.
+One CZ a pair leaves sweeps a long, flat way. Steps of Levenberg and Marquardt go it in some sixty:
+the derivatives of all amplitudes by all angles are taken along with the state, and each row has a
+damping of its own. What takes time is machine code, see :mod:`.brick_fit`.
 """
 
 from __future__ import annotations
