@@ -100,8 +100,8 @@ def render(rows: list[dict[str, Any]]) -> str:
         ]
         name = f"{row['data']}, {row['size']} x {row['size']}"
         lines.append(
-            f"| {name} | `{row['loader']}` | {row['made_seconds']:.0f} s | {row['level']} | "
-            f"{row['fit']:.4f}, {row['fit_seconds']:.2f} s | {' | '.join(cells)} |"
+            f"| {name} | `{row['loader']}` | {row['made_seconds']:.1f} s | {row['level']} | "
+            f"{row['fit']:.4f}, {row['fit_seconds']:.3f} s | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
 
