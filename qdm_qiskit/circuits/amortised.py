@@ -50,10 +50,10 @@ AMORTISED = "amortised"
 FOLDER = "loaders"
 """Folder of a run that holds its networks."""
 SCHEMA = "qdm-loader/1"
-STEPS = 12
+STEPS = 24
 """Steps of least squares, or sweeps, behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
-"""Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""
+"""Most of them; the fit without a network takes 100 sweeps, 40 for complex vectors, or 60 steps."""
 MOST_VECTORS = 100_000
 """Most vectors of a width that a network keeps."""
 MOST_ABOUT_BYTES = 2**20

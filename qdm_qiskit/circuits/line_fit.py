@@ -1,5 +1,8 @@
 """Fit of gates along a line of qubits to states, for a whole batch of states at once.
 
+Blocks of real states are fitted in machine code, see :mod:`.block_fit`; the gates of complex ones by
+numpy.
+
 A fit sweeps over steps, each a gate on two neighbours with a bilinear form: ``G(p, q)`` is the sum
 of ``p[a] q[b] basis[a, b]`` with unit vectors p and q. All else held, the overlap of the circuit's
 state with the wanted one is ``p M q``, which alternating normalised products raise, so a sweep never
@@ -99,6 +102,8 @@ def fit_line(
         its own first guess only.
     """
     batch, size = states.shape
+    if not np.iscomplexobj(states) and all(step.kind == "block" for step in steps):
+        return _fitted_blocks(states, steps, sweeps, seed, start)
     rows = max(1, MOST_VALUES // (size * (len(steps) + 1)))
     parts = []
     for first in range(0, batch, rows):
@@ -110,6 +115,29 @@ def fit_line(
         for side in (0, 1)
     ]
     return joined[0], joined[1]
+
+
+def _fitted_blocks(
+    states: np.ndarray, steps: tuple[Step, ...], sweeps: int, seed: int, start: Vectors | None
+) -> Vectors:
+    from .block_fit import fit_blocks  # takes LLVM, which takes its time to load
+
+    if start is None:
+        rng = np.random.default_rng(seed)
+        guess = np.concatenate([[_first(rng, 4) for _ in steps] for _ in range(2)], axis=1)
+        guess = np.broadcast_to(guess, (len(states), *guess.shape))
+    else:
+        guess = np.concatenate([np.stack(side, axis=1) for side in start], axis=2)
+    found = fit_blocks(
+        states,
+        tuple(step.at for step in steps),
+        guess,
+        basis("block", False),
+        sweeps=sweeps,
+        free=FREE_SWEEPS if start is None else NEAR_FREE_SWEEPS,
+        momentum=MOMENTUM,
+    ).astype(float)
+    return [*found[:, :, :4].swapaxes(0, 1)], [*found[:, :, 4:].swapaxes(0, 1)]
 
 
 def states_of(
@@ -141,7 +169,10 @@ def _fitted(
     places = [_Place.of(step, states.shape[1], complex_states) for step in steps]
     if start is None:
         rng = np.random.default_rng(seed)
-        p, q = ([_first(rng, place, len(states)) for place in places] for _ in range(2))
+        p, q = (
+            [np.tile(_first(rng, place.count), (len(states), 1)) for place in places]
+            for _ in range(2)
+        )
     else:
         p, q = ([each.astype(np.float32) for each in side] for side in start)
     momentum, free = _Momentum(len(states)), FREE_SWEEPS if start is None else NEAR_FREE_SWEEPS
@@ -207,10 +238,10 @@ class _Momentum:
         return pushed[0], pushed[1]
 
 
-def _first(rng: np.random.Generator, place: _Place, batch: int) -> np.ndarray:
-    guess = SPREAD * rng.normal(size=place.count).astype(np.float32)
+def _first(rng: np.random.Generator, count: int) -> np.ndarray:
+    guess: np.ndarray = SPREAD * rng.normal(size=count).astype(np.float32)
     guess[0] = 1
-    return np.tile(guess / np.linalg.norm(guess), (batch, 1))
+    return guess / np.linalg.norm(guess)
 
 
 def _unit(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

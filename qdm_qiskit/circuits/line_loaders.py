@@ -39,7 +39,7 @@ from .line_newton import fit_angles
 
 __all__ = ["BrickLoader", "LineLoader", "StaircaseLoader"]
 
-BLOCK_SWEEPS = 28
+BLOCK_SWEEPS = 100
 """Sweeps over the blocks of SO(4) of real states."""
 TURN_SWEEPS = 40
 """Sweeps over the rotations of complex states, each of which moves less than a block."""

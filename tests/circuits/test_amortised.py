@@ -124,7 +124,7 @@ def test_names_say_network_steps_and_bound(keys):
         made = make_loader(f"amortised:{name}", 4)
         assert loader_name(made) == f"amortised:{name}"
         assert isinstance(made, AmortisedLoader)
-    assert loader_name(make_loader(f"amortised:{key},12", 4)) == f"amortised:{key}"
+    assert loader_name(make_loader(f"amortised:{key},24", 4)) == f"amortised:{key}"
     assert make_loader(f"amortised:{key},2,0.25,exact", 4).fallback == "exact"
     assert make_loader(f"amortised:{key}", 1).angles(np.array([[0.6, 0.8]])).shape == (1, 1)
     assert split_name("amortised:staircase:3,2,0.1") == ("staircase:3", ",2,0.1")

@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .compiler import compiled, widest
+from ...machine_code import compiled, widest
 from .emit_columns import ColumnWriter
 from .emit_products import ProductWriter
 from .emit_vectors import VectorWriter

@@ -17,26 +17,21 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ...machine_code import compiled
 from .emit_angles import AngleWriter
 from .emit_gates import GateWriter
 from .emit_run import RunWriter
 from .emit_vectors import VectorWriter
 
 __all__ = [
-    "OPTIMISE",
     "Kernels",
-    "compiled",
     "kernels",
-    "widest",
 ]
 
-OPTIMISE = 2
-"""LLVM's level of optimisation, 0 to 3."""
 _ONCE = threading.RLock()
-"""Lock held while the process makes its only compiler or kernels; a cache alone lets threads make
+"""Lock held while the process makes its only kernels; a cache alone lets threads make
 more."""
 
 
@@ -153,7 +148,7 @@ class Kernels:
         with self._lock:
             key = (write.__name__, *arguments)
             if key not in self._made:
-                self._made[key] = _compiler().address(write(*arguments))
+                self._made[key] = compiled(write(*arguments))
             return self._made[key]
 
 
@@ -166,65 +161,3 @@ def kernels(*, double: bool, lanes: int) -> Kernels:
 @cache
 def _kernels(double: bool, lanes: int) -> Kernels:
     return Kernels(double=double, lanes=lanes)
-
-
-@cache
-def widest() -> int:
-    """Return the bytes of the processor's widest vectors."""
-    features = llvm.get_host_cpu_features()
-    wide = {"avx512f": 64, "avx": 32}
-    return next((size for name, size in wide.items() if features.get(name)), 16)
-
-
-class _Compiler:
-    """Compiler of functions to machine code, which lives as long as the process."""
-
-    def __init__(self) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self._features = llvm.get_host_cpu_features().flatten()
-        # The engine owns the machine that it is given.
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine())
-        tuning = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
-        self._builder = llvm.create_pass_builder(self._machine(), tuning)
-        # The functions are written as they should run; a whole pipeline would take five times as long.
-        self._passes = llvm.create_new_function_pass_manager()
-        self._passes.add_sroa_pass()
-        self._passes.add_instruction_combine_pass()
-        self._passes.add_new_gvn_pass()
-        self._passes.add_simplify_cfg_pass()
-        self._count = 0
-        self._lock = threading.Lock()
-
-    def _machine(self) -> llvm.TargetMachine:
-        target = llvm.Target.from_default_triple()
-        name = llvm.get_host_cpu_name()
-        return target.create_target_machine(cpu=name, features=self._features, opt=OPTIMISE)
-
-    def address(self, function: ir.Function) -> int:
-        """Compile a function and return its address."""
-        with self._lock:
-            self._count += 1
-            name = f"tile.{self._count}"
-            function.name = name
-            module = llvm.parse_assembly(str(function.module))
-            module.verify()
-            self._passes.run(module.get_function(name), self._builder)
-            self._engine.add_module(module)
-            self._engine.finalize_object()
-            return self._engine.get_function_address(name)
-
-
-@cache
-def _only_compiler() -> _Compiler:
-    return _Compiler()
-
-
-def _compiler() -> _Compiler:
-    with _ONCE:
-        return _only_compiler()
-
-
-def compiled(function: ir.Function) -> int:
-    """Return the address of a function that was written elsewhere, compiled."""
-    return _compiler().address(function)

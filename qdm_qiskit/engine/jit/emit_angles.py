@@ -7,7 +7,8 @@ from functools import partial
 
 from llvmlite import ir
 
-from .emit_vectors import INT32, INT64, VectorWriter, carrying, loop
+from ...machine_code import INT32, INT64, carrying, loop
+from .emit_vectors import VectorWriter
 from .step_layout import AngleFields, StepFields, StepKind
 
 __all__ = [

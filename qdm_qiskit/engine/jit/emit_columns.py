@@ -28,8 +28,9 @@ from contextlib import contextmanager
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ...machine_code import INT32, INT64, carrying, loop
 from .column_forms import FIELDS, LANES, Form, Mode, Pattern, entries
-from .emit_vectors import INT32, INT64, VectorWriter, carrying, indices, loop
+from .emit_vectors import VectorWriter, indices
 
 __all__ = ["ColumnWriter"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emit_vectors import INT64, VectorWriter, carrying, loop
+from ...machine_code import INT64, carrying, loop
+from .emit_vectors import VectorWriter
 
 __all__ = [
     "UNROLLED",

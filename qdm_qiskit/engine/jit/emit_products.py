@@ -15,8 +15,9 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
+from ...machine_code import INT32, INT64, carrying, loop
 from .column_forms import FIELDS, LANES, LOW_DIGITS
-from .emit_vectors import INT32, INT64, VectorWriter, carrying, loop
+from .emit_vectors import VectorWriter
 
 __all__ = [
     "ProductWriter",

@@ -8,7 +8,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emit_vectors import INT64, VectorWriter, loop, swap
+from ...machine_code import INT64, loop
+from .emit_vectors import VectorWriter, swap
 from .step_layout import ReadingFields, StepFields, StepKind
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Vectors of samples in LLVM's code: how they are loaded, multiplied and summed, and loops.
+"""Vectors of samples in LLVM's code: how they are loaded, multiplied and summed.
 
 Source:
     The LLVM Language Reference, by way of llvmlite.
@@ -6,24 +6,19 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
 
+from ...machine_code import INT32, INT64
+
 __all__ = [
-    "INT32",
-    "INT64",
     "Pair",
     "VectorWriter",
-    "carrying",
     "indices",
-    "loop",
     "swap",
 ]
 
-INT32, INT64 = ir.IntType(32), ir.IntType(64)
 Pair = tuple[ir.Value, ir.Value]
 """A vector of real parts and one of imaginary parts."""
 
@@ -213,38 +208,3 @@ def swap(b: ir.IRBuilder, first: ir.Value, second: ir.Value) -> None:
     one, two = b.load(first), b.load(second)
     b.store(two, first)
     b.store(one, second)
-
-
-@contextmanager
-def loop(b: ir.IRBuilder, end: ir.Value, start: ir.Value | None = None) -> Iterator[ir.Value]:
-    """Count from ``start`` (0) to below ``end``."""
-    with carrying(b, end, [], start) as (k, _, _):
-        yield k
-
-
-@contextmanager
-def carrying(
-    b: ir.IRBuilder, end: ir.Value, initial: list[ir.Value], start: ir.Value | None = None
-) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
-    """Carry values through a loop: its counter, values before the round, a list for those after.
-
-    After the loop the values before the round are the final ones.
-    """
-    before, function = b.block, b.function
-    head, body, done = (function.append_basic_block() for _ in range(3))
-    b.branch(head)
-    b.position_at_end(head)
-    k = b.phi(INT64)
-    k.add_incoming(INT64(0) if start is None else start, before)
-    carried = [b.phi(value.type) for value in initial]
-    for phi, value in zip(carried, initial, strict=True):
-        phi.add_incoming(value, before)
-    b.cbranch(b.icmp_signed("<", k, end), body, done)
-    b.position_at_end(body)
-    new: list[ir.Value] = []
-    yield k, carried, new
-    for phi, value in zip(carried, new, strict=True):
-        phi.add_incoming(value, b.block)
-    k.add_incoming(b.add(k, INT64(1)), b.block)
-    b.branch(head)
-    b.position_at_end(done)

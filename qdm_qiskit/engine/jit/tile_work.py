@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .compiler import widest
+from ...machine_code import widest
 
 __all__ = [
     "SUMMED_TILES",

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdm_qiskit.engine.jit.compiler import kernels, widest
+from qdm_qiskit.engine.jit.compiler import kernels
+from qdm_qiskit.machine_code import widest
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 32)
 WIDTHS = [(double, lanes) for double in (False, True) for lanes in (2, 4, 8, 16)]
