@@ -66,16 +66,17 @@ class ColumnWriter:
         return function
 
     def parts_of(self) -> ir.Function:
-        """Write (records, count, parts, bases, shifts, ...): run records for each part of a vector.
+        """Write (records, count, end, bases, shifts, first, ...): run records for parts of a vector.
 
+        They are those from the first to below the end; a record that names no first begins with 0.
         A field of a record grows by its two shifts ``(count, 8, 2)``: the first times the part's base,
         the second times its number.
         """
         function, b = self.vec.function("parts_of", FIELDS - 1)
-        table, count, parts, bases, shifts, *_ = function.args
+        table, count, end, bases, shifts, first, _ = function.args
         table, shifts = (b.inttoptr(each, ir.PointerType(INT64)) for each in (table, shifts))
         bases = b.inttoptr(bases, ir.PointerType(INT32))
-        with loop(b, parts) as part:
+        with loop(b, end, first) as part:
             base = self.vec.index(b, bases, part)
             with loop(b, count) as k:
                 start = b.mul(k, INT64(FIELDS))
