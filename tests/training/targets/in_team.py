@@ -1,4 +1,4 @@
-"""A team of processes for `test_sharing.py`, to be started by a launcher: what each finds, to a file."""
+"""A team of processes for `test_sharing.py`, started by a launcher: what each finds, to a file."""
 
 from __future__ import annotations
 
