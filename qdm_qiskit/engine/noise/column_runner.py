@@ -161,9 +161,7 @@ class ColumnRunner:
                 addresses[Base.INNER] = inner.ctypes.data - begin * inner[0].nbytes
                 outer = placed(table.outer, addresses, numbers)
                 if team is not None:
-                    reading = frozenset([kernels.address("gather")])
-                    by_parts = kernels.address("parts_of")
-                    run_together(kernels.run, outer[0], team, by_parts=by_parts, by_all=reading)
+                    run_together(kernels.run, outer[0], team, kernels.address)
                     continue
                 kernels.run(outer.ctypes.data, 0, outer.shape[0] * outer.shape[1])
             if own is not None and shared is not None:

@@ -3,7 +3,8 @@
 A group of blocks leaves all digits alone but those of its rows, so that it goes through the parts of a
 vector in any order, and on any processor that reaches the vector. The vector and its gradient lie in
 memory that all of a team see; what is kept for the way back, and the sums of gradients, are each one's
-own. Whatever is no group (a new qubit, a short vector) the first does alone; all read the results.
+own. New qubits and zeros are shared out as ranges of numbers. Whatever is too small for that the first
+does alone; all read the results.
 """
 
 from __future__ import annotations
@@ -11,17 +12,45 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-__all__ = ["LEAST_PARTS", "Team", "own_parts", "run_together", "the_team", "working_together"]
+__all__ = ["SPANS", "Span", "Team", "own_parts", "run_together", "the_team", "working_together"]
 
 LEAST_PARTS = 8
 """Parts of a group that are shared out: fewer take less time than waiting for each other."""
-_FUNCTION, _END, _FIRST = 0, 3, 6
-"""Fields of a record that runs parts: its function, and the range of parts."""
+LEAST_NUMBERS = 2**14
+"""Numbers of a vector that are shared out where each is written once."""
+_FUNCTION = 0
+"""Field of a record that holds its function."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """How the work of a function is shared out: each record of it does a range of numbers."""
+
+    end: int
+    """Field of the range's end, which is all there is before it is shared out."""
+    first: int
+    """Field of its first number, 0 before."""
+    least: int
+    """Numbers below which the first of a team does all."""
+    times: int = 1
+    """What both are multiples of."""
+
+
+SPANS = {
+    "parts_of": Span(3, 6, LEAST_PARTS),
+    "clear": Span(3, 4, LEAST_NUMBERS, 16),
+    "grow": Span(4, 5, LEAST_NUMBERS),
+    "shrink": Span(4, 5, LEAST_NUMBERS),
+}
+"""By the names of functions; they are those of :class:`.emit_columns.ColumnWriter`."""
+BY_ALL = frozenset(["gather"])
+"""Functions that each runs whole: they read the vector into memory of its own."""
 
 
 class Team(Protocol):
@@ -84,9 +113,7 @@ def run_together(
     run: Callable[[int, int, int], None],
     records: np.ndarray,
     team: Team,
-    *,
-    by_parts: int,
-    by_all: frozenset[int],
+    address: Callable[[str], int],
 ) -> None:
     """Run one column's records with a team.
 
@@ -94,22 +121,24 @@ def run_together(
         run: Runs records: the table's address, the first and the end.
         records: ``(records, fields)`` with all addresses, this process's own.
         team: Who runs them.
-        by_parts: The function whose parts are shared out where they are many.
-        by_all: Functions that each runs: they read the vector into memory of its own.
+        address: Gives the address of a function of a name.
     """
-    functions, parts = records[:, _FUNCTION], records[:, _END].copy()
-    shared = (functions == by_parts) & (parts >= LEAST_PARTS)
-    everyone = np.isin(functions, list(by_all))
-    for k in np.flatnonzero(shared):
-        records[k, _FIRST], records[k, _END] = own_parts(int(parts[k]), team.index, team.count)
-    kinds = np.where(shared, 2, everyone.astype(int))
-    first, address = 0, records.ctypes.data
+    functions = records[:, _FUNCTION]
+    kinds = np.isin(functions, [address(name) for name in BY_ALL]).astype(int)
+    for name, span in SPANS.items():
+        for k in np.flatnonzero(functions == address(name)):
+            whole = int(records[k, span.end])
+            if whole >= span.least:
+                own = own_parts(whole // span.times, team.index, team.count)
+                records[k, [span.first, span.end]] = span.times * np.array(own)
+                kinds[k] = 2
+    first, table = 0, records.ctypes.data
     while first < len(kinds):
         end = first + 1
-        if kinds[first] != 2:  # parts of one group are written by others in the next
+        if kinds[first] != 2:  # what one writes of a vector is read by others in the next record
             while end < len(kinds) and kinds[end] == kinds[first]:
                 end += 1
         if kinds[first] or team.index == 0:
-            run(address, first, end)
+            run(table, first, end)
         team.wait()
         first = end

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...engine.jit.meeting import meet
 from ...errors import TargetUnavailable
 
 __all__ = ["SeenMemory"]
@@ -40,6 +41,13 @@ class SeenMemory:
         self._bytes = np.zeros(0, np.uint8)
         self.everywhere = self._grow(_PAGE)
         """Whether all processes see it: they do not where they run on several machines."""
+        self._counter, self._met = self._bytes, 0  # a page that stays when others come
+        self._bytes = np.zeros(0, np.uint8)
+
+    def meet(self) -> None:
+        """Wait until all processes are here; each then sees what any wrote before."""
+        self._met += 1
+        meet(int(self._counter.ctypes.data), self._met * self._count)
 
     def address(self, size: int) -> int:
         """Return the address of at least ``size`` bytes, at the beginning of a page.

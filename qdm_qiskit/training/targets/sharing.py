@@ -73,12 +73,13 @@ class Sharing:
         return found
 
     def wait(self) -> None:
-        """Wait until all are here."""
-        self.add(torch.zeros(1))
+        """Wait until all are here, as :attr:`team`."""
+        assert self._seen is not None
+        self._seen.meet()
 
     def memory(self, size: int) -> int:
-        """Return the address of bytes that all processes see."""
-        assert self._seen is not None  # see `team`
+        """Return the address of bytes that all processes see, as :attr:`team`."""
+        assert self._seen is not None
         return self._seen.address(size)
 
     @property

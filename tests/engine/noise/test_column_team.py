@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def result(qubits: int, team: Thread | None, dtype: torch.dtype, batch: int = 1)
     [(6, 2, 1, torch.float64), (7, 3, 2, torch.float64), (7, 2, 1, torch.float32)],
 )
 def test_a_team_finds_what_one_finds(monkeypatch, qubits, count, batch, dtype):
-    monkeypatch.setattr(column_team, "LEAST_PARTS", 1)
+    for name, span in column_team.SPANS.items():  # as in large columns
+        monkeypatch.setitem(column_team.SPANS, name, replace(span, least=1))
     alone = result(qubits, None, dtype, batch)
     threads = Threads(count)
     team = [Thread(index, threads) for index in range(count)]
@@ -111,23 +113,37 @@ def test_each_part_is_somebodys_own(parts, count):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_records_run_in_order_and_each_part_once():
-    work = [(7, 10), (9, 1000), (9, 1000), (9, 3), (8, 5), (7, 1)]
-    ran: list[list[tuple[int, ...]]] = []
+def test_records_run_in_order_and_each_number_once():
+    names = ["scatter", "parts_of", "parts_of", "parts_of", "gather", "clear", "grow"]
+    fields = {"parts_of": 3, "clear": 3, "grow": 4}
+    address = [*fields, "shrink", "gather", "scatter"].index
+    ends = [0, 1000, 1001, 3, 0, 16 * 2001, 20_000]
+    ran = []
     for index in range(2):
-        records = np.zeros((len(work), 8), np.int64)
-        for row, (function, end) in zip(records, work, strict=True):
-            row[0], row[3] = function, end
-        threads = Threads(1)
-        member = Thread(0, threads)
+        records = np.zeros((len(names), 8), np.int64)
+        for row, name, end in zip(records, names, ends, strict=True):
+            row[0], row[fields.get(name, 7)] = address(name), end
+        member = Thread(0, Threads(1))
         member.index, member.count = index, 2
-        mine: list[tuple[int, ...]] = []
-
-        def run(_address, first, end, mine=mine, records=records):
-            mine.extend((int(k), int(records[k, 6]), int(records[k, 3])) for k in range(first, end))
-
-        run_together(run, records, member, by_parts=9, by_all=frozenset({8}))
-        ran.append(mine)
-    first, second = ran
-    assert first == [(0, 0, 10), (1, 0, 500), (2, 0, 500), (3, 0, 3), (4, 0, 5), (5, 0, 1)]
-    assert second == [(1, 500, 1000), (2, 500, 1000), (4, 0, 5)]
+        order: list[int] = []
+        run_together(
+            lambda _, first, end, order=order: order.extend(range(first, end)),
+            records,
+            member,
+            address,
+        )
+        ran.append((order, records, member.waits))
+    (first, ours, waits), (second, theirs, as_many) = ran
+    assert first == list(range(7))
+    assert second == [1, 2, 4, 5, 6]
+    assert waits == as_many
+    for row, begin, end, whole in (
+        (1, 6, 3, 1000),
+        (2, 6, 3, 1001),
+        (5, 4, 3, 32016),
+        (6, 5, 4, 20_000),
+    ):
+        assert (ours[row, begin], theirs[row, end]) == (0, whole)
+        assert ours[row, end] == theirs[row, begin]
+        assert abs(2 * ours[row, end] - whole) <= 16
+    assert ours[5, 3] % 16 == 0

@@ -151,9 +151,12 @@ def test_memory_is_seen_by_all_and_leaves_no_file(tmp_path, monkeypatch):
         memory = SeenMemory(index, 2, sums.add)
         assert memory.everywhere
         place = memory.address(20_000)
-        if index == 0:
-            memory._bytes[19_999] = 7
-        sums.add(torch.zeros(1))
+        for time in range(1, 8):
+            if time % 2 == index:
+                memory._bytes[19_999] = time
+            memory.meet()
+            assert memory._bytes[19_999] == time
+            memory.meet()
         return place, int(memory._bytes[19_999])
 
     with ThreadPoolExecutor(2) as pool:
