@@ -6,6 +6,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -108,6 +109,10 @@ class SeenMemory:
     def _mapped(path: Path, size: int) -> np.ndarray | None:
         try:
             with path.open("r+b") as file:
-                return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+                seen = mmap.mmap(file.fileno(), size)
         except (OSError, ValueError):  # ValueError: a file of that name, and another size
             return None
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a kernel without large pages for files; they save a fifth
+                seen.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(seen, np.uint8)

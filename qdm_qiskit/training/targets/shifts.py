@@ -172,16 +172,17 @@ class AerJoint:
         """Return the frequencies of some rows, the same whatever the others are."""
         found = [np.zeros((0, self._outcomes))]
         for start in range(0, len(turns), ROWS_AT_ONCE):
-            seed = None if self._shots is None else self._draws.next_seed(self._name)
+            shots = self._shots
+            seed = 0 if shots is None else self._draws.next_seed(self._name)
             first = max(start, rows.start)
             part = turns[first : min(start + ROWS_AT_ONCE, rows.stop)]
             if not len(part):
                 continue
-            if seed is not None:
+            if shots is not None:
                 pubs = [(self._circuit, part)]
                 own = seed + AER_SEEDS_APART * (first - start)
-                [counts] = run_on_aer(self._simulator, pubs, shots=self._shots, seed=own)
-                found.append(counts / self._shots)
+                [counts] = run_on_aer(self._simulator, pubs, shots=shots, seed=own)
+                found.append(counts / shots)
                 continue
             binds = parameter_binds(self._circuit, part)
             job = self._simulator.run([self._circuit], parameter_binds=[binds] if binds else None)
