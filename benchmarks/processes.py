@@ -3,10 +3,10 @@
 Both are `torch.distributed.run` with as many processes, one thread each, and train the same run. Three
 cases: a batch of 64 images through fake_torino's noise by density matrices (Q-Dense, 8 x 8 digits),
 where each takes half of the images; and batches of one image, where the processes share its circuits:
-on Aer by parameter shift (eeQDM, 7 qubits, 168 weights), and as one density matrix (eeQDM, 16 x 16 digits,
-9 qubits of fake_torino, hundreds of two-qubit gates). What counts is the time of an epoch without the
-first, which holds compilation; ways alternate, and the least of each counts. Of the batch one image is
-tested, as the work of tests is not shared out there. The losses of both must agree.
+on Aer by parameter shift (eeQDM, 7 qubits, 168 weights), and as one density matrix (eeQDM, 16 x 16
+digits, 9 qubits of fake_torino, hundreds of two-qubit gates). What counts is the time of an epoch
+without the first, which holds compilation; ways alternate, and the least of each counts. Of the batch
+one image is tested, as the work of tests is not shared out there. The losses of both must agree.
 
     python benchmarks/processes.py [--case aer] [--rounds 3] [--epochs 3] [--json PATH]
 """
