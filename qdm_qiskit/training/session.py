@@ -52,7 +52,7 @@ from .checkpoint import (
 from .config import BY_GRADIENTS, RunConfig
 from .constant_predictions import constant_predictions
 from .epoch_end import draw_samples, measure_losses, write_history, write_samples
-from .objective import Objective, Part
+from .objective import WHOLE, Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
 from .processes import join_processes
 from .progress import EpochDone, Started, StepDone, Warned, WithoutGradient
@@ -141,7 +141,8 @@ class Session:
         self.gradients = GradientRecord() if watched else None
         self.processes = join_processes()
         self.callbacks = callbacks if callbacks and self.processes.leads else Callbacks()
-        self.part = Part(self.processes.index, self.processes.count)
+        self.own_part = Part(self.processes.index, self.processes.count)
+        self.part = self.own_part
         train_set = self.split.train
         self.images = torch.from_numpy(train_set.images)
         self.labels = torch.from_numpy(class_indices(train_set.labels, self.classes))
@@ -280,8 +281,11 @@ class Session:
         device = self.processes.device
         for rows in self.batches:
             images, labels = self.images[rows].to(device), self.labels[rows].to(device)
+            self.part = self.own_part
             if self.target is not None:
                 self.target.begin(state.epoch, state.batch, state.step)
+                if self.target.together(len(images)):
+                    self.part = WHOLE
             losses = {}
             for name in self.learners:
                 losses[name] = self._step(name, partial(self._batch_loss, name, images, labels))
@@ -374,6 +378,7 @@ class Session:
         with self._circuits():
             if self.target is not None:
                 self.target.begin(self.state.epoch, -1, 0)
+                self.target.together(None)
             return measure_losses(
                 self.objective,
                 self._bare_learners(),

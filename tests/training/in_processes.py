@@ -21,9 +21,30 @@ IMAGES = {
     "sample_every": 2,
     "learning_rate": 0.05,
 }
+FEW = {
+    **IMAGES,
+    "depth": 1,
+    "batch_size": 1,
+    "train_count": 3,
+    "test_count": 3,
+    "epochs": 1,
+    "baseline": False,
+    "sample_every": 0,
+}
+"""Fewer images in a batch than there are processes."""
 RUNS: dict[str, RunConfig] = {
     "images": resolve_run("eeqdm", {**IMAGES, "guided": True}),
     "losses alone": resolve_run("eeqdm", {**IMAGES, "optimizer": "spsa", "baseline": False}),
+    "aer": resolve_run("eeqdm", {**FEW, "train_on": "aer"}),
+    "shots of aer": resolve_run("eeqdm", {**FEW, "train_on": "aer", "train_shots": 50}),
+    "noisy": resolve_run("eeqdm", {**FEW, "train_on": "noisy:fake_manila"}),
+    "injected": resolve_run(
+        "eeqdm",
+        {**FEW, "train_on": "noisy:fake_manila", "noise_injection": True, "batch_size": 3},
+    ),
+    "shots": resolve_run(
+        "eeqdm", {**FEW, "train_on": "engine", "train_shots": 50, "batch_size": 3}
+    ),
     "ensembles": resolve_run("quddpm-clustered", {**STATES, "epochs": 1}),
 }
 STOPPED = "stopped and resumed"

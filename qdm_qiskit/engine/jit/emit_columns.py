@@ -67,16 +67,17 @@ class ColumnWriter:
         return function
 
     def parts_of(self) -> ir.Function:
-        """Write (records, count, parts, bases, shifts, ...): run records for each part of a vector.
+        """Write (records, count, end, bases, shifts, first, ...): run records for parts of a vector.
 
+        They are those from the first to below the end; a record that names no first begins with 0.
         A field of a record grows by its two shifts ``(count, 8, 2)``: the first times the part's base,
         the second times its number.
         """
         function, b = self.vec.function("parts_of", FIELDS - 1)
-        table, count, parts, bases, shifts, *_ = function.args
+        table, count, end, bases, shifts, first, _ = function.args
         table, shifts = (b.inttoptr(each, ir.PointerType(INT64)) for each in (table, shifts))
         bases = b.inttoptr(bases, ir.PointerType(INT32))
-        with loop(b, parts) as part:
+        with loop(b, end, first) as part:
             base = self.vec.index(b, bases, part)
             with loop(b, count) as k:
                 start = b.mul(k, INT64(FIELDS))
@@ -177,25 +178,27 @@ class ColumnWriter:
         return self._moved("gather")
 
     def clear(self) -> ir.Function:
-        """Write (unused, to, count): write zeros, a multiple of 16."""
+        """Write (unused, to, end, first): write zeros from the first to below the end."""
         function, b = self.vec.function("clear", FIELDS - 1)
-        target = self._reals(b, function.args[1])
-        with loop(b, b.sdiv(function.args[2], INT64(self.vec.lanes))) as k:
+        target, lanes = self._reals(b, function.args[1]), INT64(self.vec.lanes)
+        end, first = (b.sdiv(function.args[k], lanes) for k in (2, 3))
+        with loop(b, end, first) as k:
             place = self.vec.vector_at(b, target, b.mul(k, INT64(self.vec.lanes)))
             b.store(self.vec.zero(), place, align=self.vec.align)
         b.ret_void()
         return function
 
     def grow(self) -> ir.Function:
-        """Write (vector, unused, size, unused, unused, new): multiply a vector by that of a new digit.
+        """Write (vector, unused, size, end, first, new): multiply a vector by that of a new digit.
 
-        The vector of ``size`` numbers becomes one of four times as many, the new digit the first.
+        The vector of ``size`` numbers becomes one of four times as many, the new digit the first; those
+        from the first to below the end are multiplied.
         """
         function, b = self.vec.function("grow", FIELDS - 1)
-        vector, _, size, _, _, new, _ = function.args
+        vector, _, size, end, first, new, _ = function.args
         vector, new = self._reals(b, vector), self._reals(b, new)
         factors = [b.load(b.gep(new, [INT64(d)])) for d in range(4)]
-        with loop(b, size) as k:
+        with loop(b, end, first) as k:
             x = b.load(b.gep(vector, [k]))
             for digit, factor in enumerate(factors):
                 place = b.add(b.mul(size, INT64(digit)), k)
@@ -204,12 +207,12 @@ class ColumnWriter:
         return function
 
     def shrink(self) -> ir.Function:
-        """Write (gradient, unused, size, unused, unused, new): go back over :meth:`grow`."""
+        """Write (gradient, unused, size, end, first, new): go back over :meth:`grow`."""
         function, b = self.vec.function("shrink", FIELDS - 1)
-        grad, _, size, _, _, new, _ = function.args
+        grad, _, size, end, first, new, _ = function.args
         grad, new = self._reals(b, grad), self._reals(b, new)
         factors = [b.load(b.gep(new, [INT64(d)])) for d in range(4)]
-        with loop(b, size) as k:
+        with loop(b, end, first) as k:
             total = ir.Constant(self.vec.real, 0.0)
             for digit, factor in enumerate(factors):
                 place = b.add(b.mul(size, INT64(digit)), k)

@@ -24,6 +24,7 @@ from .column_part_writer import ColumnPlan
 from .column_records import Base, Matrix, Tables, Want, one_behind_the_other, placed
 from .column_steps import Column
 from .column_sums import MatrixSums
+from .column_team import Team, run_together, the_team
 from .column_writer import write_column
 from .working_memory import working_memory
 
@@ -94,9 +95,10 @@ class ColumnRunner:
         count = batch if self.states else len(self.columns)
         size = given[0].element_size()
         work = given[0].new_empty(0)
+        team = the_team() if self.states and start is None else None
         if keep and self.needs.keeps(count, size):
             work = torch.empty(count * self.needs.kept * size + _ALIGNED, dtype=torch.uint8)
-        found: Tensor = _Run.apply(self, batch, work, start, again, *stacks)
+        found: Tensor = _Run.apply(self, batch, work, team, start, again, *stacks)
         return found
 
     def execute(
@@ -109,6 +111,7 @@ class ColumnRunner:
         *,
         start: bool,
         shared: Tensor | None = None,
+        team: Team | None = None,
     ) -> None:
         """Run all columns forward or, if something is wanted, back.
 
@@ -120,6 +123,7 @@ class ColumnRunner:
             kept: Memory for the vectors of all columns; empty if they are made again on the way back.
             start: True if there are initial states.
             shared: Zeros to which all columns add their gradients.
+            team: Who runs the columns of a state together; each gets the gradients of its own parts.
         """
         kernels, keep = column_kernels(double=dtype == torch.float64), len(kept) > 0
         tables = self._records(kernels, batch, want, keep=keep, start=start)
@@ -127,6 +131,11 @@ class ColumnRunner:
         sizes = self.needs.working(batch, backward=backward, keep=keep)
         aligned = [-(-size * kernels.itemsize // _ALIGNED) * _ALIGNED for size in sizes]
         at_once = RECORDS_AT_ONCE if self.states else 1
+        if team is not None:
+            at_once = 1
+            seen = team.memory(aligned[0] + aligned[1])
+            seen_by_all = seen, seen + aligned[0]
+            aligned[:2] = 0, 0
 
         def run(first: int, end: int) -> None:
             work = working_memory(sum(aligned) + _ALIGNED)
@@ -136,6 +145,8 @@ class ColumnRunner:
             )
             if keep:
                 again = -(-kept.data_ptr() // _ALIGNED) * _ALIGNED
+            if team is not None:
+                vector, grad = seen_by_all
             addresses = np.array([0, vector, grad, parts, again, 0, products, *pointers], np.int64)
             own = None
             if shared is not None and end - first < count:
@@ -149,12 +160,18 @@ class ColumnRunner:
                 inner = placed(table.inner, addresses, numbers)
                 addresses[Base.INNER] = inner.ctypes.data - begin * inner[0].nbytes
                 outer = placed(table.outer, addresses, numbers)
+                if team is not None:
+                    run_together(kernels.run, outer[0], team, kernels.address)
+                    continue
                 kernels.run(outer.ctypes.data, 0, outer.shape[0] * outer.shape[1])
             if own is not None and shared is not None:
                 with lock:
                     shared.add_(own)
 
         count, lock = batch if self.states else len(tables), threading.Lock()
+        if team is not None:
+            run(0, count)
+            return
         share(run, count, self.needs.vector, 1, max(len(each.steps) for each in self.columns) or 1)
 
     # ------------------------------------------------------------------ records
@@ -194,6 +211,7 @@ class _Run(torch.autograd.Function):
         runner: ColumnRunner,
         batch: int,
         kept: Tensor,
+        team: Team | None,
         start: Tensor | None,
         again: Again,
         *stacks: Tensor,
@@ -207,8 +225,9 @@ class _Run(torch.autograd.Function):
         else:
             result = like.new_zeros(batch if runner.states else len(runner.columns), runner.width)
         pointers = _pointers(state, None, result, tables, [None] * len(tables))
-        runner.execute(batch, like.dtype, pointers, None, kept, start=given)
+        runner.execute(batch, like.dtype, pointers, None, kept, start=given, team=team)
         ctx.runner, ctx.batch, ctx.again, ctx.kept = runner, batch, again, kept
+        ctx.team = team
         ctx.save_for_backward(start, *stacks)
         return result
 
@@ -222,7 +241,7 @@ class _Run(torch.autograd.Function):
             return _through_torch(ctx.again, grad, start, stacks)
         state = None if start is None else packed(start)
         tables = [packed(stack) for stack in stacks]
-        want = Want(tuple(needs[5:]), bool(needs[3]))
+        want = Want(tuple(needs[6:]), bool(needs[4]))
         read = state if want.start and runner.read is not None else None
         sums, start_grad, shared = runner.sums.zeros(tables, want.stacks, read)
         if want.start and state is not None and read is None:
@@ -230,12 +249,25 @@ class _Run(torch.autograd.Function):
         grad = packed(grad)
         pointers = _pointers(state, start_grad, grad, tables, sums)
         given = state is not None
-        runner.execute(ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given, shared=shared)
+        runner.execute(
+            ctx.batch,
+            grad.dtype,
+            pointers,
+            want,
+            ctx.kept,
+            start=given,
+            shared=shared,
+            team=ctx.team,
+        )
+        if ctx.team is not None:
+            for each in (shared, *sums):
+                if each is not None and each.numel() and (each is shared or each.dim() > 2):
+                    ctx.team.add(each)  # those of samples of their own are no part of the shared
         found = [
             None if each is None else runner.sums.gradient(each, stack, number)
             for number, (each, stack) in enumerate(zip(sums, tables, strict=True))
         ]
-        return None, None, None, start_grad, None, *found
+        return None, None, None, None, start_grad, None, *found
 
 
 def _pointers(
@@ -278,4 +310,4 @@ def _through_torch(
     to_start, *rest = [
         next(found) if each is not None and each.requires_grad else None for each in aliases
     ]
-    return None, None, None, to_start, None, *rest
+    return None, None, None, None, to_start, None, *rest

@@ -118,7 +118,8 @@ class _Writer:
         for each in column.groups:
             if isinstance(each, Step):
                 new = self._zero(each.qubit)
-                script.add("grow", self._vector, 0, apart(each.digits), 0, 0, new)
+                size_before = apart(each.digits)
+                script.add("grow", self._vector, 0, size_before, size_before, 0, new)
                 undo.append(_New(apart(each.digits), new))
                 continue
             if each.digits > filled and not self._states:
@@ -178,7 +179,8 @@ class _Writer:
         first = 0 if to_start else min(wanted, default=len(undo))
         for each in reversed(undo[first:]):
             if isinstance(each, _New):
-                self._script.add("shrink", grad, 0, each.numbers, 0, 0, each.vector)
+                numbers = each.numbers
+                self._script.add("shrink", grad, 0, numbers, numbers, 0, each.vector)
             else:
                 self._back_through(each, want)
         if to_start:

@@ -100,6 +100,7 @@ class TrajectoryProgram(NoisyProgram):
         readout: bool = True,
         trajectories: int = 256,
         generator: torch.Generator | None = None,
+        part_of: tuple[int, int] | None = None,
     ) -> Tensor:
         """Return an unbiased estimate of :meth:`NoisyProgram.probabilities`.
 
@@ -110,12 +111,14 @@ class TrajectoryProgram(NoisyProgram):
             trajectories: Number for each sample, at least 1.
             generator: Draws the branches, on the CPU; torch's own if None. Seeded alike it draws the
                 same ones, whatever the parameters: common random numbers.
+            part_of: The first sample's place in a larger batch, and that batch's samples: branches are
+                drawn as for all of it, so that parts give what the whole gives.
 
         Returns:
             ``(batch, 2**len(qubits))`` real.
 
         Raises:
-            InvalidOption: For no trajectories.
+            InvalidOption: For no trajectories, or a part that lies outside of its batch.
             InvalidData: As there, or if one trajectory does not fit the memory.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
@@ -130,7 +133,7 @@ class TrajectoryProgram(NoisyProgram):
             rest = [1 + k for k, q in enumerate(order) if q not in busy]
             return found.permute(0, *axes, *rest).reshape(len(found), 2 ** len(busy), -1).sum(2)
 
-        found = self._mean(arguments, measure, trajectories, generator)
+        found = self._mean(arguments, measure, trajectories, generator, part_of)
         for qubit in chosen:
             if qubit not in busy:  # a new least significant bit, in |0>
                 found = torch.stack([found, torch.zeros_like(found)], dim=2).flatten(1)
@@ -246,14 +249,21 @@ class TrajectoryProgram(NoisyProgram):
         measure: Callable[[Tensor, list[int]], Tensor],
         trajectories: int,
         generator: torch.Generator | None,
+        part_of: tuple[int, int] | None = None,
     ) -> Tensor:
         if trajectories < 1:
             raise InvalidOption(f"trajectories is at least 1, got {trajectories}.")
         batch, like = arguments.batch, arguments.like
+        first, whole = part_of or (0, batch)
+        if not 0 <= first <= whole - batch:
+            raise InvalidOption(
+                f"part_of is (first, samples) of a batch that {batch} samples are part of, got "
+                f"{part_of}."
+            )
         plan = self._plan(arguments.covered)
         blocks, order = plan.blocks, plan.order
         # Chunks decide which branches a generator draws: their size stays as it was.
-        one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
+        one = 2 * like.element_size() * whole * 2 ** len(self.active) * (3 * len(blocks) + 3)
         chunk = max(1, min(trajectories, CHUNK_BYTES // one))
         check_memory(
             chunk * self._bytes_of_one(plan, batch, like.element_size()),
@@ -271,7 +281,8 @@ class TrajectoryProgram(NoisyProgram):
         total: Tensor | None = None
         for start in range(0, trajectories, chunk):
             count = min(chunk, trajectories - start)
-            draws = torch.rand(len(edges), batch, count, dtype=torch.float64, generator=generator)
+            draws = torch.rand(len(edges), whole, count, dtype=torch.float64, generator=generator)
+            draws = draws[:, first : first + batch]
             picks = [
                 torch.searchsorted(edge, draw, right=True).clamp_max(len(edge) - 1).to(like.device)
                 for edge, draw in zip(edges, draws, strict=True)

@@ -25,6 +25,7 @@ from .draws import Draws
 from .joints import Columns, NoisyJoint
 from .noise import confusion_of, scaled, twirled
 from .reading import Joint, TrainedReading
+from .sharing import Sharing
 
 __all__ = [
     "LAYOUT_TRIALS",
@@ -152,6 +153,7 @@ class DeviceCircuit:
         readout: str,
         injected: bool,
         noise_scale: NoiseScale,
+        sharing: Sharing | None = None,
     ) -> list[Joint]:
         """Return the distributions of the circuits through the device's noise.
 
@@ -160,12 +162,13 @@ class DeviceCircuit:
             readout: Readout errors in the loss.
             injected: Draw Pauli errors for each row, in place of exact noise.
             noise_scale: Share of the noise that acts.
+            sharing: The processes that run rows together; None for this one.
 
         Raises:
             TargetUnavailable: If a density matrix of so many qubits has no room.
         """
         return [
-            self._joint(circuit, draws, shots, readout, injected, noise_scale)
+            self._joint(circuit, draws, shots, readout, injected, noise_scale, sharing)
             for circuit in self.circuits
         ]
 
@@ -177,6 +180,7 @@ class DeviceCircuit:
         readout: str,
         injected: bool,
         noise_scale: NoiseScale,
+        sharing: Sharing | None,
     ) -> Joint:
         active = active_qubits([circuit])
         if not injected:
@@ -223,6 +227,7 @@ class DeviceCircuit:
             draws,
             shots,
             mitigated=readout == "mitigated",
+            sharing=sharing,
         )
 
     def _check_room(self, qubits: int) -> None:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ...engine import CircuitProgram, compile_circuit
 from ...engine.noise import NoisyProgram, TrajectoryProgram, apply_readout
+from ...engine.noise.column_team import working_together
 from .draws import Draws
+from .sharing import Rows, Sharing
 
 __all__ = ["Columns", "EngineJoint", "NoisyJoint", "drawn"]
 
@@ -72,6 +74,19 @@ def rows_of(found: Tensor, values: Tensor) -> Tensor:
     return found.expand(len(values), -1) if len(found) < len(values) else found
 
 
+def in_rows(
+    sharing: Sharing | None,
+    function: Rows,
+    values: Tensor,
+    angles: Tensor,
+    bits: int,
+) -> Tensor:
+    """Return the distributions of all rows, of which each process that shares them runs its own."""
+    if sharing is None or not sharing.works:
+        return function(values, angles, 0)
+    return sharing.rows(function, values, angles, 2**bits)
+
+
 @final
 class EngineJoint:
     """The engine without noise.
@@ -84,6 +99,7 @@ class EngineJoint:
         name: Name of the layer, for its draws.
         draws: Streams of the shots.
         shots: Of each row; None for exact values.
+        sharing: The processes that run its rows; None for this one.
     """
 
     def __init__(
@@ -95,6 +111,7 @@ class EngineJoint:
         name: str,
         draws: Draws,
         shots: int | None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._columns = Columns(circuit, logical)
         plain = circuit.remove_final_measurements(inplace=False)
@@ -103,15 +120,18 @@ class EngineJoint:
             plain, self._columns.inputs, self._columns.weights
         )
         self._wanted = [qubits[bit] for bit in bits]
-        self._name, self._draws, self._shots = name, draws, shots
+        self._name, self._draws, self._shots, self._sharing = name, draws, shots, sharing
 
     def __call__(self, values: Tensor, angles: Tensor) -> Tensor:
         """Return frequencies; see :data:`.Joint`."""
-        given = self._columns.pick(values, angles)
-        found = rows_of(self._program.probabilities(*given, qubits=self._wanted), values)
+        found = in_rows(self._sharing, self._exactly, values, angles, len(self._wanted))
         if self._shots is None:
             return found
         return with_value(found, drawn(found, self._shots, self._draws.next(self._name)))
+
+    def _exactly(self, values: Tensor, angles: Tensor, first: int) -> Tensor:
+        given = self._columns.pick(values, angles)
+        return rows_of(self._program.probabilities(*given, qubits=self._wanted), values)
 
 
 @final
@@ -127,6 +147,8 @@ class NoisyJoint:
         mitigated: True for outcomes whose readout errors are taken out: their matrices are known, so
             that without shots nothing is left of them, and with shots their inverse enlarges the
             noise.
+        sharing: The processes that run its rows, or one row's density matrix together where there
+            are fewer rows than processes; None for this one.
     """
 
     def __init__(
@@ -139,30 +161,16 @@ class NoisyJoint:
         shots: int | None,
         *,
         mitigated: bool,
+        sharing: Sharing | None = None,
     ) -> None:
         self._program, self._columns, self._bits = program, columns, list(bits)
         self._name, self._draws, self._shots = name, draws, shots
-        self._mitigated = mitigated
+        self._mitigated, self._sharing = mitigated, sharing
 
     def __call__(self, values: Tensor, angles: Tensor) -> Tensor:
         """Return frequencies; see :data:`.Joint`."""
-        program, confusion = self._program()
-        wanted = [program.measured[bit] for bit in self._bits]
-        given = self._columns.pick(values, angles)
-        if isinstance(program, TrajectoryProgram):
-            rows = values.new_zeros(len(values), 0) if given[0] is None else given[0]
-            generator = torch.Generator().manual_seed(self._draws.next_seed(self._name))
-            true = program.probabilities(
-                rows if given[0] is not None else None,
-                given[1],
-                qubits=wanted,
-                readout=False,
-                trajectories=1,
-                generator=generator,
-            )
-        else:
-            true = program.probabilities(*given, qubits=wanted, readout=False)
-        true = rows_of(true, values)
+        _, confusion = self._program()
+        true = self._true(values, angles)
         errors = [((k,), confusion[bit]) for k, bit in enumerate(self._bits)]
         if self._shots is None:
             return true if self._mitigated else apply_readout(true, errors)
@@ -172,3 +180,35 @@ class NoisyJoint:
             return with_value(read, found)
         back = [(bits, np.linalg.inv(matrix)) for bits, matrix in errors]
         return with_value(true, apply_readout(found, back))
+
+    def _true(self, values: Tensor, angles: Tensor) -> Tensor:
+        """Return the distributions before readout."""
+        program, _ = self._program()
+        sharing, wanted = self._sharing, [program.measured[bit] for bit in self._bits]
+        if isinstance(program, TrajectoryProgram):
+            trajectories, rows = program, len(values)
+            seed = self._draws.next_seed(self._name)
+
+            def drawn_branches(values: Tensor, angles: Tensor, first: int) -> Tensor:
+                given = self._columns.pick(values, angles)
+                found = trajectories.probabilities(
+                    *given,
+                    qubits=wanted,
+                    readout=False,
+                    trajectories=1,
+                    generator=torch.Generator().manual_seed(seed),
+                    part_of=None if given[0] is None else (first, rows),
+                )
+                return rows_of(found, values)
+
+            return in_rows(sharing, drawn_branches, values, angles, len(wanted))
+
+        def exactly(values: Tensor, angles: Tensor, first: int) -> Tensor:
+            given = self._columns.pick(values, angles)
+            found = program.probabilities(*given, qubits=wanted, readout=False)
+            return rows_of(found, values)
+
+        if sharing is not None and len(values) < sharing.count:
+            with working_together(sharing.team):
+                return exactly(values, angles, 0)
+        return in_rows(sharing, exactly, values, angles, len(wanted))

@@ -20,13 +20,17 @@ from ...errors import TargetUnavailable
 from ...execution.aer import parallel_experiments, run_on_aer
 from ...execution.aer_circuits import for_aer
 from ...execution.counts import parameter_binds
+from ...layers.arrays import to_array
 from .draws import Draws
 from .joints import Columns
+from .sharing import Sharing
 
 __all__ = ["ROWS_AT_ONCE", "AerJoint", "FreeAngles", "with_free_angles"]
 
 ROWS_AT_ONCE = 4096
 """Rows of values that Aer gets as one job."""
+AER_SEEDS_APART = 2113
+"""What Aer adds to a job's seed from one row to the next: a part of a job draws as in the whole."""
 
 
 def with_free_angles(
@@ -112,6 +116,7 @@ class AerJoint:
         draws: Streams of the shots; each shifted circuit has shots of its own.
         shots: Of each row; None for exact values.
         device: ``"cpu"`` or ``"gpu"``.
+        sharing: The processes that run its rows, shifted ones too, each its own; None for this one.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class AerJoint:
         shots: int | None,
         *,
         device: str = "cpu",
+        sharing: Sharing | None = None,
     ) -> None:
         from qiskit_aer import AerSimulator
 
@@ -146,6 +152,7 @@ class AerJoint:
             max_parallel_experiments=parallel_experiments(),
         )
         self._name, self._draws, self._shots = name, draws, shots
+        self._sharing, self._outcomes = sharing, 2 ** len(wanted)
 
     def __call__(self, values: Tensor, angles: Tensor) -> Tensor:
         """Return frequencies; see :data:`.Joint`."""
@@ -156,22 +163,34 @@ class AerJoint:
 
     def run(self, turns: np.ndarray) -> np.ndarray:
         """Return frequencies for rows of angles, ``(rows, 2**bits)`` float64."""
-        found = []
+        if self._sharing is None or not self._sharing.works:
+            return self._run(turns, slice(0, len(turns)))
+        own = torch.from_numpy(self._run(turns, self._sharing.own(len(turns))))
+        return to_array(self._sharing.gathered(own, len(turns)))
+
+    def _run(self, turns: np.ndarray, rows: slice) -> np.ndarray:
+        """Return the frequencies of some rows, the same whatever the others are."""
+        found = [np.zeros((0, self._outcomes))]
         for start in range(0, len(turns), ROWS_AT_ONCE):
-            part = turns[start : start + ROWS_AT_ONCE]
-            if self._shots is not None:
-                seed = self._draws.next_seed(self._name)
+            shots = self._shots
+            seed = 0 if shots is None else self._draws.next_seed(self._name)
+            first = max(start, rows.start)
+            part = turns[first : min(start + ROWS_AT_ONCE, rows.stop)]
+            if not len(part):
+                continue
+            if shots is not None:
                 pubs = [(self._circuit, part)]
-                [counts] = run_on_aer(self._simulator, pubs, shots=self._shots, seed=seed)
-                found.append(counts / self._shots)
+                own = seed + AER_SEEDS_APART * (first - start)
+                [counts] = run_on_aer(self._simulator, pubs, shots=shots, seed=own)
+                found.append(counts / shots)
                 continue
             binds = parameter_binds(self._circuit, part)
             job = self._simulator.run([self._circuit], parameter_binds=[binds] if binds else None)
             result = job.result()
             if not result.success:
                 raise TargetUnavailable(f"Aer could not run the job: {result.status}.")
-            rows = range(len(part)) if binds else [0] * len(part)
-            found.append(np.stack([result.data(k)["probabilities"] for k in rows]))
+            places = range(len(part)) if binds else [0] * len(part)
+            found.append(np.stack([result.data(k)["probabilities"] for k in places]))
         return np.concatenate(found)
 
 

@@ -20,6 +20,7 @@ from ...layers import BranchLayer, Executor, QuantumLayer, StateBlocks, StateLay
 from ...layers.calling import quantum_layers
 from ...models import Denoiser
 from ...progress import Message, Progress, silent
+from ..processes import join_processes
 from .choice import QNN, device_names
 from .device import DeviceCircuit, NoiseScale, density_bytes
 from .draws import Draws
@@ -27,6 +28,7 @@ from .joints import EngineJoint
 from .loading import input_values
 from .places import read_places, write_places
 from .reading import Joint, TrainedReading
+from .sharing import Sharing, sharing_of
 
 if TYPE_CHECKING:
     from ..config import TrainingConfig
@@ -63,6 +65,8 @@ class TrainingTarget:
         scale: Share of the noise that acts.
         config: The run's.
         on_step: Called with a seed at each step, for parts that draw by themselves.
+        sharing: The processes that may run the circuits of a batch together; None where the executors
+            cannot.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class TrainingTarget:
         scale: NoiseScale,
         config: TrainingConfig,
         on_step: Callable[[int], None] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = sharing
         self._executors, self._draws, self._scale, self._config = executors, draws, scale, config
         self._on_step = on_step
 
@@ -88,6 +94,22 @@ class TrainingTarget:
             self._layers = []
             for layer, executor in before:
                 layer.executor = executor
+
+    def together(self, images: int | None) -> bool:
+        """Choose who runs the circuits of the next images; return whether all processes do, together.
+
+        They do where there are fewer images than processes, and where numbers are drawn: a draw belongs
+        to the whole batch, or a run would depend on the number of processes.
+
+        Args:
+            images: Of the batch, which processes share out otherwise; None if each has all of them.
+        """
+        sharing, config = self._sharing, self._config
+        if sharing is None or sharing.count == 1:
+            return False
+        draws = config.train_shots is not None or config.noise_injection
+        sharing.active = images is None or images < sharing.count or draws
+        return sharing.active
 
     def begin(self, epoch: int, batch: int, step: int) -> None:
         """Begin a step, within :meth:`answering`.
@@ -138,17 +160,17 @@ def training_target(
         return None
     check_trainable(model, target)
     layers = quantum_layers(model)
-    draws, scale = Draws(config.seed), NoiseScale()
+    draws, scale, sharing = Draws(config.seed), NoiseScale(), sharing_of(join_processes())
     scale.grows = config.noise_epochs > 0
     if target == QNN:
         return _on_qnn(layers, draws, scale, config)
     if not device_names(target):
         executors = {
-            name: CallExecutor(reading, _simulated(name, reading, layer, draws, config))
+            name: CallExecutor(reading, _simulated(name, reading, layer, draws, config, sharing))
             for name, layer in layers.items()
             for reading in [TrainedReading.of(_loaded(model, layer, target))]
         }
-        return TrainingTarget([executors], draws, scale, config)
+        return TrainingTarget([executors], draws, scale, config, sharing=sharing)
     kept = read_places(run) if resume else {}
     found, places = [], {}
     for device in device_names(target):
@@ -179,6 +201,7 @@ def training_target(
                         readout=config.train_readout,
                         injected=config.noise_injection,
                         noise_scale=scale,
+                        sharing=sharing,
                     ),
                 )
                 for name, each in circuits.items()
@@ -186,7 +209,7 @@ def training_target(
         )
     if not resume:
         write_places(run, target, places)
-    return TrainingTarget(found, draws, scale, config)
+    return TrainingTarget(found, draws, scale, config, sharing=sharing)
 
 
 def _say_large(circuits: Iterable[DeviceCircuit], device: str, progress: Progress) -> None:
@@ -247,13 +270,25 @@ def _loaded(model: Denoiser, layer: QuantumLayer, target: str) -> CircuitSpec:
 
 
 def _simulated(
-    name: str, reading: TrainedReading, layer: QuantumLayer, draws: Draws, config: TrainingConfig
+    name: str,
+    reading: TrainedReading,
+    layer: QuantumLayer,
+    draws: Draws,
+    config: TrainingConfig,
+    sharing: Sharing,
 ) -> list[Joint]:
     qubits = range(layer.spec.num_qubits) if reading.plan is None else reading.plan.qubits
     if config.train_on.startswith("engine"):
         return [
             EngineJoint(
-                each, reading.logical, reading.bits, qubits, name, draws, config.train_shots
+                each,
+                reading.logical,
+                reading.bits,
+                qubits,
+                name,
+                draws,
+                config.train_shots,
+                sharing,
             )
             for each in reading.logical_circuits()
         ]
@@ -271,6 +306,7 @@ def _simulated(
             draws,
             config.train_shots,
             device=device,
+            sharing=sharing,
         )
         for each in reading.logical_circuits()
     ]

@@ -231,7 +231,7 @@ def test_subnormal_numbers_are_zero_within_and_as_they_were_outside():
     kernels = column_kernels(double=False)
     (x, _), (one, _) = (guarded(16, np.float32) for _ in range(2))
     x[0], one[:4] = 1e-40, 1
-    table = np.array([kernels.address("grow"), x.ctypes.data, 0, 1, 0, 0, one.ctypes.data, 0])
+    table = np.array([kernels.address("grow"), x.ctypes.data, 0, 1, 1, 0, one.ctypes.data, 0])
     kernels.run(table.ctypes.data, 0, 1)
     assert not x[:4].any()
     assert np.float32(1e-40) * np.float32(1) > 0
