@@ -41,8 +41,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from noise_sources import interval
 from qiskit_aer import AerSimulator
+from seeds import cell, interval, read_runs
 
 import qdm_qiskit as qdm
 from qdm_qiskit.files import write_json
@@ -410,11 +410,6 @@ def table(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The table of the docs page."""
-
-    def cell(each: dict[str, float], digits: int = 2) -> str:
-        low, high = (f"{each[name]:.{digits}f}" for name in ("low", "high"))
-        return f"{each['mean']:.{digits}f} [{low}, {high}]"
-
     lines = [
         "| queue | one job, min | synchronous, min | groups, min | groups / synchronous "
         "| the waits allow | groups / one job |",
@@ -422,9 +417,10 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     lines += [
         f"| {name} | "
-        + " | ".join(cell(each["minutes"][way], 1) for way in WAYS)
-        + f" | {cell(each['groups_over_synchronous'])} | "
-        f"{cell(each['least_groups_over_synchronous'])} | {cell(each['groups_over_one_job'])} |"
+        + " | ".join(cell(each["minutes"][way], ".1f") for way in WAYS)
+        + f" | {cell(each['groups_over_synchronous'], '.2f')} | "
+        f"{cell(each['least_groups_over_synchronous'], '.2f')} | "
+        f"{cell(each['groups_over_one_job'], '.2f')} |"
         for name, each in found.items()
     ]
     lines += [
@@ -442,10 +438,7 @@ def best_markdown(found: dict[str, Any]) -> str:
     ]
     for name, groups in found.items():
         for count, ratios in groups.items():
-            cells = [
-                f"{each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
-                for each in ratios.values()
-            ]
+            cells = [cell(each, ".3f") for each in ratios.values()]
             lines.append(f"| {name} | {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -462,9 +455,7 @@ def main() -> None:
     os.fsync = lambda _: None  # type: ignore[assignment] # no disk is measured
     PROVIDERS.built_in["queued"] = f"{__name__}:Queued"
     qdm.execution.provider_names.note_provider("queued")
-    runs: dict[str, dict[str, Any]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, Any]] = read_runs(asked.json)
     with tempfile.TemporaryDirectory() as folder:
         run = trained(Path(folder) / "run")
         for seed in range(asked.seeds):

@@ -18,7 +18,6 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import json
 import time
 from datetime import date
 from pathlib import Path
@@ -26,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rows import interval
 from scipy.stats import wasserstein_distance
+from seeds import cell, interval, read_runs
 
 from qdm_qiskit.data import exact_ising, ising_samples
 from qdm_qiskit.data.ising import spin_energies
@@ -179,16 +178,13 @@ def markdown(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, row in found.items():
-        cells = [_cell(row["metrics"][part][m], "") for m in METRICS for part in ("seen", "unseen")]
+        cells = [
+            cell(row["metrics"][part][m], ".3f") for m in METRICS for part in ("seen", "unseen")
+        ]
         less = row["unseen_less_labels"].get("energy")
-        cells.append("" if less is None else _cell(less, "+"))
+        cells.append("" if less is None else cell(less, "+.3f"))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(value: dict[str, float], sign: str) -> str:
-    mean, low, high = (format(value[k], f"{sign}.3f") for k in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
 
 
 def main() -> None:
@@ -198,9 +194,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    runs: dict[str, dict[str, Any]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, Any]] = read_runs(asked.json)
     for seed in map(str, range(asked.seeds)):
         for name in MODELS:
             for kind in KINDS:

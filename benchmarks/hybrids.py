@@ -16,7 +16,6 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,7 +23,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rows import METRICS, interval, measured
+from rows import METRICS, measured
+from seeds import cell, interval, read_runs
 
 import qdm_qiskit as qdm
 from qdm_qiskit.files import write_json
@@ -128,16 +128,11 @@ def markdown(found: dict[str, Any]) -> str:
         lines.append("| | numbers | " + " | ".join(metrics) + " | loss less that of networks |")
         lines.append("|---|---:|" + "---|" * (len(metrics) + 1))
         for variant, row in each["rows"].items():
-            cells = [_cell(row["metrics"][m], "") for m in metrics]
+            cells = [cell(row["metrics"][m]) for m in metrics]
             less = row["less_networks"].get("loss")
-            cells.append("" if less is None else _cell(less, "+"))
+            cells.append("" if less is None else cell(less, "+.4f"))
             lines.append(f"| {variant} | {row['parameters']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(value: dict[str, float], sign: str) -> str:
-    mean, low, high = (format(value[k], f"{sign}.4f") for k in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
 
 
 def main() -> None:
@@ -148,9 +143,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    runs: dict[str, dict[str, dict[str, Any]]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, dict[str, Any]]] = read_runs(asked.json)
     machine.all_cores()
     with ProcessPoolExecutor(asked.workers) as pool:
         waiting = {

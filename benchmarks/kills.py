@@ -110,7 +110,7 @@ def killed_everywhere(planned: Path, kinds: Sequence[str] = KINDS) -> Outcome:
     Raises:
         Failed: If a process ended otherwise than by a kill.
     """
-    from qdm_qiskit.hardware.plan.run_plan import read_plan
+    from qdm_qiskit.hardware.plan.plan_file import read_plan
 
     began = time.perf_counter()
     load(read_plan(planned).target)
@@ -261,7 +261,7 @@ def _die() -> None:
 
 def _facts(folder: Path) -> dict[str, Any]:
     from qdm_qiskit.hardware.ledger.ledger import Ledger
-    from qdm_qiskit.hardware.plan.run_plan import read_plan
+    from qdm_qiskit.hardware.plan.plan_file import read_plan
     from qdm_qiskit.hardware.run.replay import replay
 
     found = replay(folder)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import json
 import tempfile
 import time
 from datetime import date
@@ -27,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rows import interval
 from scipy.optimize import linear_sum_assignment
+from seeds import cell, interval, read_runs
 from torch import Tensor
 
 import qdm_qiskit as qdm
@@ -161,16 +160,11 @@ def markdown(found: dict[str, Any]) -> str:
     lines = ["| | numbers | Wasserstein | MMD | purity | Wasserstein less that of circuits |"]
     lines.append("|---|---:|---|---|---|---|")
     for name, row in found.items():
-        cells = [_cell(row["metrics"][m], "") for m in METRICS]
+        cells = [cell(row["metrics"][m]) for m in METRICS]
         less = row["less_circuits"].get("wasserstein")
-        cells.append("" if less is None else _cell(less, "+"))
+        cells.append("" if less is None else cell(less, "+.4f"))
         lines.append(f"| {name} | {row['parameters']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(value: dict[str, float], sign: str) -> str:
-    mean, low, high = (format(value[k], f"{sign}.4f") for k in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
 
 
 def main() -> None:
@@ -180,9 +174,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    runs: dict[str, dict[str, Any]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, Any]] = read_runs(asked.json)
     for seed in map(str, range(asked.seeds)):
         for variant in VARIANTS:
             if seed in runs.get(variant, {}):

@@ -20,14 +20,13 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import json
 import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from noise_sources import interval
+from seeds import interval, read_runs
 
 import qdm_qiskit as qdm
 from qdm_qiskit.evaluation.distances import kernel_distance
@@ -105,9 +104,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     machine.one_thread()
-    runs: dict[str, dict[str, Any]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, Any]] = read_runs(asked.json)
     for seed in range(asked.seeds):
         for model in asked.models:
             if str(seed) in runs.get(model, {}):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from seeds import interval, read_runs
 
 import qdm_qiskit as qdm
 from qdm_qiskit.data import row_format
@@ -55,16 +55,6 @@ METRICS = {
     "showers": ("marginals", "energy_sum", "shower_profile", "shower_depth"),
 }
 COUNT = 512
-
-
-def interval(values: list[float]) -> dict[str, float]:
-    found = np.array(values)
-    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return {
-        "mean": float(found.mean()),
-        "low": float(found.mean() - half),
-        "high": float(found.mean() + half),
-    }
 
 
 def measured(run: Path, name: str, dataset: str, seed: int) -> dict[str, dict[str, float]]:
@@ -139,9 +129,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    runs: dict[str, dict[str, Any]] = {}
-    if asked.json is not None and asked.json.exists():
-        runs = json.loads(asked.json.read_text())["runs"]
+    runs: dict[str, dict[str, Any]] = read_runs(asked.json)
     machine.all_cores()
     wanted = [(name, seed) for seed in range(asked.seeds) for name in asked.sets]
     with ProcessPoolExecutor(asked.workers) as pool:

@@ -35,8 +35,8 @@ from qdm_qiskit.evaluation.transpile import transpile_report
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import parse_target
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import read_plan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer, StateLayer, engine_executor, qnn_executor

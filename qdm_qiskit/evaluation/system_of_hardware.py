@@ -48,7 +48,7 @@ def hardware_run(
         InvalidPlan, InvalidData: If a file cannot be used.
     """
     from ..hardware.ledger.budget import is_rehearsal
-    from ..hardware.plan.run_plan import read_plan
+    from ..hardware.plan.plan_file import read_plan
 
     plan = read_plan(folder)
     manifest = _manifest(plan)

@@ -21,10 +21,11 @@ from ..hardware.ledger.ledger import FILE, Ledger
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.plan.config import PlanConfig
 from ..hardware.plan.fleet_plan import FLEET, FleetPlan, read_fleet
+from ..hardware.plan.plan_file import read_plan
 from ..hardware.plan.prepare import with_found_calibration
 from ..hardware.plan.prepare_fleet import draft_fleet, draft_moved, write_draft
 from ..hardware.plan.routing import RoutingPolicy
-from ..hardware.plan.run_plan import PLAN, RunPlan, read_plan
+from ..hardware.plan.run_plan import PLAN, RunPlan
 from ..hardware.providers.settings import ServiceSettings
 from ..hardware.run.fleet import FleetRun, driven_fleet
 from ..hardware.run.fleet_results import (

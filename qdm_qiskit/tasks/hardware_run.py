@@ -16,9 +16,10 @@ from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.ledger.trained_files import TRAINED, read_training
+from ..hardware.plan.plan_file import read_plan
 from ..hardware.plan.prepare import with_found_calibration
 from ..hardware.plan.routing import RoutingPolicy
-from ..hardware.plan.run_plan import PLAN, RunPlan, read_plan
+from ..hardware.plan.run_plan import PLAN, RunPlan
 from ..hardware.plan.types import Look
 from ..hardware.providers.base import Provider
 from ..hardware.providers.settings import ServiceSettings

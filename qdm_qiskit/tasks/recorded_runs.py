@@ -11,8 +11,9 @@ from ..errors import InvalidData, MissingData
 from ..files import read_json_object
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.plan.fleet_plan import FLEET
+from ..hardware.plan.plan_file import read_plan
 from ..hardware.plan.planned_state import planned_state
-from ..hardware.plan.run_plan import PLAN, is_run_id, read_plan
+from ..hardware.plan.run_plan import PLAN, is_run_id
 from ..progress import Message, Progress, silent
 
 __all__ = [

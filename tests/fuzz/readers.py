@@ -41,11 +41,12 @@ from qdm_qiskit.hardware.ledger.run_files import nonce, read_calibrations, read_
 from qdm_qiskit.hardware.ledger.stored_files import file_sha256
 from qdm_qiskit.hardware.ledger.trained_files import read_training
 from qdm_qiskit.hardware.plan.fleet_plan import read_fleet
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits, read_inputs
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.qnn_question import read_question
 from qdm_qiskit.hardware.plan.refits import read_pairs
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, files_of, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, files_of
 from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run

@@ -83,7 +83,7 @@ FUZZED = {
     "hardware/ledger/decision_files",
     "hardware/ledger/output_files", "hardware/ledger/run_files", "hardware/ledger/trained_files",
     "hardware/plan/fleet_plan", "hardware/plan/planned_files", "hardware/plan/qnn_question",
-    "hardware/plan/refits", "hardware/plan/run_plan", "hardware/plan/training_batches",
+    "hardware/plan/refits", "hardware/plan/plan_file", "hardware/plan/training_batches",
     "hardware/providers/settings", "hardware/run/fleet_results", "hardware/run/stored_images",
     "hardware/run/training_chain", "models/pretrained", "noise_sources/sources", "overview/find",
     "privacy/private_training",

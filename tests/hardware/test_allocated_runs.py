@@ -16,8 +16,9 @@ from qdm_qiskit.hardware.ledger.run_files import read_counts
 from qdm_qiskit.hardware.plan.call_jobs import chosen_sampler
 from qdm_qiskit.hardware.plan.call_pilots import CallPilots, StepCall, call_variances
 from qdm_qiskit.hardware.plan.call_shots import told_shots
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.call_chain import CallChain
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay

@@ -31,8 +31,9 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.execution import provider_names
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.store import Store
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.providers.base import NotSubmitted, Provider, checked_provider
 from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.providers.settings import ServiceSettings

@@ -15,9 +15,10 @@ from qdm_qiskit.errors import CalibrationMismatch, InvalidOption, InvalidPlan, T
 from qdm_qiskit.execution.calls import CallResult
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import calibration_names, read_refits
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.refits import read_pairs
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.providers.context import RunContext
 from qdm_qiskit.hardware.providers.local import LocalProvider
 from qdm_qiskit.hardware.providers.settings import ServiceSettings

@@ -16,9 +16,10 @@ from qdm_qiskit.errors import InvalidOption, InvalidPlan, TargetUnavailable
 from qdm_qiskit.execution.noisy import NoisyRunner
 from qdm_qiskit.hardware.ledger.run_files import calibration_names, counts_path, read_counts
 from qdm_qiskit.hardware.plan import call_jobs
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run import call_chain
 from qdm_qiskit.hardware.run.call_chain import CallChain, CallJob, PlannedTarget
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run

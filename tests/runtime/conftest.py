@@ -188,7 +188,7 @@ def plans(
 @pytest.fixture
 def planned(server: LocalServer, plans: Callable[..., Path], root: Path) -> Callable[..., RunPlan]:
     """`planned(steps=1, mitigation="m3", ...)`: a plan for the server's device, in `root`."""
-    from qdm_qiskit.hardware.plan.run_plan import read_plan
+    from qdm_qiskit.hardware.plan.plan_file import read_plan
 
     def make(steps: int = 1, **options: object) -> RunPlan:
         folder = plans(steps, options)

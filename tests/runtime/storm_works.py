@@ -10,8 +10,9 @@ from typing import Any
 
 from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.tasks import plan_qnn
 from tests.helpers import write_run
 from tests.runtime.conftest import BACKEND

@@ -12,7 +12,8 @@ import pytest
 from qdm_qiskit.canonical_json import content_sha256
 from qdm_qiskit.errors import BudgetExceeded, CalibrationMismatch
 from qdm_qiskit.hardware.ledger.ledger import Ledger
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.plan_file import read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.providers.collector import Collector
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,

@@ -16,8 +16,9 @@ from qdm_qiskit.errors import BudgetExceeded
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from tests.helpers import write_run

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
-from qdm_qiskit.hardware.plan.run_plan import read_plan
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from tests.helpers import ROOT
 from tests.runtime.conftest import clean, make_root, make_settings
 from tests.runtime.server import LocalServer

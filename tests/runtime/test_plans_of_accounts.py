@@ -19,7 +19,7 @@ from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan import work
 from qdm_qiskit.hardware.plan.config import PlanConfig
 from qdm_qiskit.hardware.plan.job_limits import FLAGS, command_again, note_asked
-from qdm_qiskit.hardware.plan.run_plan import read_plan
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.types import ExecutionOptions
 from qdm_qiskit.hardware.providers.failures import size_limit
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run

@@ -37,8 +37,8 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.output_files import read_outputs
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.qnn_question import read_question
-from qdm_qiskit.hardware.plan.run_plan import read_plan
 from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay

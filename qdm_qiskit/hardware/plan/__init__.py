@@ -8,6 +8,7 @@ __all__ = [
     "circuits",
     "config",
     "files",
+    "plan_file",
     "prepare",
     "qpu_seconds",
     "run_plan",

@@ -33,21 +33,12 @@ from .circuits import (
 )
 from .config import DAY_SECONDS, PlanConfig
 from .job_limits import with_learnt_limits
+from .plan_file import read_plan, write_plan
 from .refit_plan import REFIT, FoundRefit
 from .refit_reuse import reusable_refit
 from .refits import asked_refit, check_refit_target
 from .routing import check_routed, policy_record
-from .run_plan import (
-    CIRCUITS,
-    INPUTS,
-    PLAN,
-    Decision,
-    FoundCalibration,
-    RunPlan,
-    files_of,
-    read_plan,
-    write_plan,
-)
+from .run_plan import CIRCUITS, INPUTS, PLAN, Decision, FoundCalibration, RunPlan, files_of
 from .share import SharePlan
 from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
@@ -86,7 +77,7 @@ class Draft:
             decisions: Verdicts of the fallback policy.
 
         Returns:
-            The plan, as :func:`~qdm_qiskit.hardware.plan.run_plan.read_plan` reads it from the folder.
+            The plan, as :func:`~qdm_qiskit.hardware.plan.plan_file.read_plan` reads it from the folder.
 
         Raises:
             OutputNotWritable: If this very run was planned already, or the folder cannot be written.

@@ -28,8 +28,9 @@ from ...progress import Message, Progress, silent
 from . import files as plan_contents
 from .fleet_plan import FLEET, FleetPlan, SharedRun, asked_of, fleet_id_of, read_fleet, write_fleet
 from .image_split import DeviceCost, checked_split, split_images
+from .plan_file import read_plan
 from .prepare import Draft, PlanConfig, draft_plan
-from .run_plan import INPUTS, MODEL, RunPlan, read_plan
+from .run_plan import INPUTS, MODEL, RunPlan
 from .share import SharePlan
 from .types import Availability, Look
 

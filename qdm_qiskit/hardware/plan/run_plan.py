@@ -28,13 +28,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...arguments import checked_path
-from ...canonical_json import content_sha256, from_plain
-from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
+from ...canonical_json import content_sha256
+from ...errors import InvalidOption
 from ...execution.targets import parse_target
-from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
 from ...rng import derived_seed
 from .calls import CallsPlan, JobPlan, calibration_groups
@@ -67,9 +65,6 @@ from .types import (
     check,
 )
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
     "CIRCUITS",
     "INPUTS",
@@ -95,8 +90,6 @@ __all__ = [
     "files_of",
     "is_run_id",
     "own_seed",
-    "read_plan",
-    "write_plan",
 ]
 
 SCHEMA = "qdm-run-plan/1"
@@ -109,8 +102,6 @@ TRAINING_SCHEMA = "qdm-run-plan/4"
 """Format with ``training``: steps of an optimizer, in place of a model's chain."""
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
 QNN = "qnn.json"
-MAX_PLAN_BYTES = 16 << 20
-"""Largest ``plan.json``: far more than 10,000 steps take."""
 
 _OTHER_TARGET = re.compile(r"(?!(?:engine|aer|noisy|local|ibm):)[a-z][a-z0-9_-]*:[A-Za-z0-9_.-]+")
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[A-Za-z0-9_-]+-[0-9a-f]{8}")
@@ -616,112 +607,6 @@ def own_seed(plan: RunPlan) -> int:
     if share is None:
         return plan.seed
     return derived_seed(plan.seed, "shots", 0, share.images[0], share.begins_at)
-
-
-def write_plan(plan: RunPlan, path: Path) -> None:
-    """Write ``plan.json`` with the plan's hash and id.
-
-    Raises:
-        OutputNotWritable: If the file cannot be written.
-    """
-    write_json(
-        path,
-        {
-            "schema": plan.schema,
-            "run_id": plan.run_id,
-            "content_sha256": plan.content_sha256,
-            "content": plan.content(),
-        },
-    )
-
-
-def read_plan(path: Path, argument: str = "path") -> RunPlan:
-    """Read a plan, and refuse it if anything in it was changed.
-
-    Args:
-        path: ``plan.json``, or the run's folder.
-        argument: Name of the path in messages.
-
-    Returns:
-        The plan; the files beside it are checked when they are read.
-
-    Raises:
-        MissingData: If there is no such file.
-        InvalidPlan: If it is truncated, changed, of another schema, or makes no sense.
-    """
-    path = checked_path(path, argument)
-    path = path / PLAN if path.is_dir() else path
-    if not path.is_file():
-        raise MissingData(
-            f"There is no plan {path}; make one with `qdm run plan RUN --target ...`."
-        )
-    if path.stat().st_size > MAX_PLAN_BYTES:
-        raise InvalidPlan(f"{path} is larger than any plan ({MAX_PLAN_BYTES} bytes).")
-    try:
-        whole = read_json_object(path)
-        if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
-            raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        known_schemas = (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA, TRAINING_SCHEMA)
-        if whole["schema"] not in known_schemas:
-            known = ", ".join(f"'{each}'" for each in known_schemas)
-            raise InvalidData(f"its schema is {whole['schema']!r:.60}, one of {known}")
-        found = content_sha256(whole["content"])
-        if found != whole["content_sha256"]:
-            raise InvalidData(
-                f"it was changed after it was made: its content has the hash {found[:16]}, but it "
-                f"was written with {whole['content_sha256']!r:.20}"
-            )
-        plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
-        if plan.schema != whole["schema"]:
-            raise InvalidData(f"it is written as {plan.schema}, and says {whole['schema']}")
-        if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
-            raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
-        _check_device(plan)
-    except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
-        text = str(error).rstrip(".")
-        raise InvalidPlan(f"{path} is no plan that can be run: {text}; plan again.") from error
-    return plan
-
-
-def _check_device(plan: RunPlan) -> None:
-    """Refuse a target that nobody asked for, or a backend that is not the target's."""
-    if plan.provider is not None:
-        check(plan.target in plan.targets, f"target is one of {plan.targets}", plan.target)
-        device = plan.target.partition(":")[2]
-        check(
-            plan.backend == device, f"backend is '{device}', which the target names", plan.backend
-        )
-        return
-    target = parse_target(plan.target, known=False)
-    # A device of one's own may have been asked for by its name, without the hash of its content.
-    other = "ibm:least_busy" if target.kind == "ibm" else plan.target.partition("@")[0]
-    asked = (plan.target, other)
-    good = any(each in plan.targets for each in asked)
-    check(good, f"target is one of {plan.targets}", plan.target)
-    good = target.backend in (None, plan.backend)
-    check(good, f"backend is '{target.backend}', which the target names", plan.backend)
-
-
-def _from_content(content: Any) -> RunPlan:
-    """Return the plan of a content; later keys of a calibration get the values of that time."""
-    if isinstance(content, dict):
-        later = (
-            "provider", "calls", "chain", "qnn", "estimator", "refit", "training", "share", "routing"
-        )  # fmt: skip
-        none = dict.fromkeys(later)
-        content = {**none, **content}
-        if isinstance(content["calls"], dict):
-            content["calls"] = {"tiles": None, **content["calls"]}
-    calibration = content.get("calibration") if isinstance(content, dict) else None
-    if not isinstance(calibration, dict):
-        return from_plain(RunPlan, content)
-    meant = {"found": None, "correction": "distance-3", **calibration}
-    plan = from_plain(RunPlan, {**content, "calibration": meant})
-    return dataclasses.replace(
-        plan,
-        before_found="found" not in calibration,
-        before_correction="correction" not in calibration,
-    )
 
 
 def is_run_id(text: str) -> bool:

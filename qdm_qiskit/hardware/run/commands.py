@@ -18,8 +18,9 @@ from ...errors import InvalidOption, InvalidPlan, MissingData
 from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger, RunState
 from ..ledger.stored_files import check_ledger_of
+from ..plan.plan_file import read_plan
 from ..plan.routing import RoutingPolicy
-from ..plan.run_plan import PLAN, RunPlan, read_plan
+from ..plan.run_plan import PLAN, RunPlan
 from ..plan.types import Look
 from ..providers.base import Provider
 from ..providers.context import RunContext
@@ -238,7 +239,7 @@ def planned_in(path: Path, argument: str = "path") -> RunPlan:
     """Return the plan of a run's folder, which has to be named after it.
 
     Raises:
-        InvalidPlan, MissingData: As :func:`.run_plan.read_plan`; or if the folder has another name.
+        InvalidPlan, MissingData: As :func:`.plan_file.read_plan`; or if the folder has another name.
     """
     plan = read_plan(path, argument)
     if plan.folder.resolve().name != plan.run_id:

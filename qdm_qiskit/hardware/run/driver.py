@@ -35,8 +35,9 @@ from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
 from ..ledger.trained_files import TRAINING, write_trained
 from ..plan.calls import JobPlan
+from ..plan.plan_file import write_plan
 from ..plan.routing import GIVEN, RoutingPolicy, Verdict
-from ..plan.run_plan import PLAN, StepPlan, write_plan
+from ..plan.run_plan import PLAN, StepPlan
 from ..plan.types import Look
 from ..providers.base import Provider
 from ..providers.context import RunContext

@@ -32,10 +32,11 @@ from ..ledger.fleets import FleetMember, Wanted
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import calibration_names, counts_path
 from ..plan.fleet_plan import FleetPlan
+from ..plan.plan_file import read_plan
 from ..plan.planned_files import read_inputs
 from ..plan.prepare import with_found_calibration
 from ..plan.routing import RoutingPolicy
-from ..plan.run_plan import RunPlan, read_plan
+from ..plan.run_plan import RunPlan
 from ..plan.types import Look
 from ..providers.context import paying_budget
 from ..providers.failures import JobRefused

@@ -19,9 +19,10 @@ from ..ledger.ledger import FILE, Ledger
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, iso
 from ..ledger.schema import RunState, State
 from ..plan.fleet_plan import FleetPlan
+from ..plan.plan_file import read_plan
 from ..plan.planned_files import read_inputs
 from ..plan.planned_state import planned_state
-from ..plan.run_plan import RunPlan, read_plan
+from ..plan.run_plan import RunPlan
 from .replay import ROUNDING, Replay, recorded_state, replay
 
 __all__ = [

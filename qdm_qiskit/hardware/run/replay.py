@@ -27,8 +27,9 @@ from ..ledger.run_files import (
 )
 from ..ledger.trained_files import TRAINED, StoredTraining, read_training
 from ..plan.calibration_reuse import calibration_of
+from ..plan.plan_file import read_plan
 from ..plan.planned_files import check_files
-from ..plan.run_plan import RunPlan, read_plan
+from ..plan.run_plan import RunPlan
 from .parts import Unanswered
 from .recorded_step import (
     RecordedStep,

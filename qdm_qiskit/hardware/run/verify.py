@@ -22,7 +22,8 @@ from ..ibm.provider import IBMProvider
 from ..ledger.ledger import Intention, Ledger
 from ..ledger.schema import Row
 from ..ledger.stored_files import StoredFiles, has_other_ledger
-from ..plan.run_plan import RunPlan, read_plan
+from ..plan.plan_file import read_plan
+from ..plan.run_plan import RunPlan
 from ..providers.base import ENDED, AccountJob, Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider

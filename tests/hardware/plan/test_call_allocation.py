@@ -19,8 +19,9 @@ from qdm_qiskit.hardware.plan.call_pilots import (
     call_variances,
     effort_of,
 )
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.plan.shot_allocation import POWERS
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from tests.hardware.plan.test_call_jobs import CLOCK, CONTENTS, FOUND, asked

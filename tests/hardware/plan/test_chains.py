@@ -26,8 +26,9 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.files import write_json
 from qdm_qiskit.hardware.plan.chains import ChainPlan
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary

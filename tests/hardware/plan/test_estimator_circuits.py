@@ -16,10 +16,10 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts, write_counts
 from qdm_qiskit.hardware.plan.estimator_circuits import on_device
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.qnn_question import read_question
-from qdm_qiskit.hardware.plan.run_plan import read_plan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines

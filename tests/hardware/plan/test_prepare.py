@@ -10,8 +10,9 @@ from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
 from qdm_qiskit.errors import InvalidOption, InvalidPlan, QdmError, TargetUnavailable
 from qdm_qiskit.execution.snapshots import load_backend
+from qdm_qiskit.hardware.plan.plan_file import read_plan, write_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, draft_plan, make_plan
-from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, read_plan, write_plan
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.run.commands import submit_run
 from tests.helpers import write_run

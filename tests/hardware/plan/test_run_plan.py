@@ -29,6 +29,7 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
 )
 from qdm_qiskit.execution.snapshots import load_backend
+from qdm_qiskit.hardware.plan.plan_file import read_plan, write_plan
 from qdm_qiskit.hardware.plan.planned_files import (
     check_files,
     load_planned_run,
@@ -37,14 +38,7 @@ from qdm_qiskit.hardware.plan.planned_files import (
     read_inputs,
 )
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, draft_plan, make_plan
-from qdm_qiskit.hardware.plan.run_plan import (
-    ExecutionOptions,
-    FoundCalibration,
-    RunPlan,
-    is_run_id,
-    read_plan,
-    write_plan,
-)
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, FoundCalibration, RunPlan, is_run_id
 from qdm_qiskit.models import save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
 from qdm_qiskit.transpiling.passes import measured_physical_qubits, transpile_for

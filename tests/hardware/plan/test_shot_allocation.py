@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.planned_files import read_inputs
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import read_plan
 from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
     ShotAllocation,

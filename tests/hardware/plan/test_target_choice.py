@@ -16,8 +16,9 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import Target
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.plan.types import Availability
 from tests.helpers import budget, write_run

@@ -25,9 +25,10 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
 from qdm_qiskit.hardware.ledger.store import Store, Transaction
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.providers.base import Provider, Status
 from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.run.call_chain import CallChain

@@ -14,7 +14,7 @@ from qdm_qiskit.errors import InvalidData, InvalidPlan
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
 from qdm_qiskit.hardware.ledger.stored_files import StoredFiles
-from qdm_qiskit.hardware.plan.run_plan import read_plan
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from tests.hardware.ledger.test_bit_flips import flip
 from tests.hardware.run.test_commands import planned

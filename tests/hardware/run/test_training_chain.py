@@ -23,9 +23,10 @@ from qdm_qiskit.errors import (
     UnknownName,
 )
 from qdm_qiskit.evaluation.hardware_run import hardware_report
+from qdm_qiskit.hardware.plan.plan_file import read_plan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.qpu_seconds import Timing
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
