@@ -7,7 +7,8 @@ RUNs are runs of `line-digits-guided` or another guided preset, one for each see
 worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
 usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Beside it the
 circuit without CZ, exact and with a refit on the worst line, and the linear map, exact: what a device
-has to leave of the circuit to be worth it; and test images through the codec alone.
+has to leave of the circuit to be worth it; an MLP, Gaussians and means of the classes; and test images
+through the codec alone.
 `line-amplitudes-digits-guided` has no head, so its refit is an affine correction of the measured
 probabilities, and nothing stands beside it. Finished cells stay in
 benchmarks/results/line_targets.json; a run that was interrupted goes on.
@@ -36,7 +37,7 @@ from qdm_qiskit.evaluation.class_metrics import ClassKID, ClassSpread, LabelAccu
 from qdm_qiskit.evaluation.domain_classifier import domain_classifier
 from qdm_qiskit.evaluation.metric import Features, ImageSets
 from qdm_qiskit.evaluation.metrics import domain_frechet
-from qdm_qiskit.evaluation.subjects import asked_classes
+from qdm_qiskit.evaluation.subjects import asked_classes, beside_subjects
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import write_json
 from qdm_qiskit.models.line import Line
@@ -50,7 +51,9 @@ RESULTS = Path(__file__).parent / "results" / "line_targets.json"
 DEVICES = ("fake_torino", "fake_marrakesh")
 CZ_LIMIT, READOUT_LIMIT = 0.05, 0.10
 BESIDE = ("no_entanglers", "linear")
-WAYS = ("exact", "refit", "raw", "m3", *BESIDE, "codec")
+DRAWN = ("mlp", "class_gaussian", "class_means")
+"""What else stands beside a run, sampled exactly."""
+WAYS = ("exact", "refit", "raw", "m3", *BESIDE, *DRAWN, "codec")
 COUNT = 300
 """Samples of a cell; a table of its own has those of another count."""
 CIRCUITS = 300
@@ -113,7 +116,7 @@ def cells(run: TrainedRun) -> list[dict[str, Any]]:
     engine = {"device": "engine", "line": "-"}
     angles = isinstance(run.model, Line)
     length = run.model.num_qubits if angles else run.model.layer.spec.num_qubits
-    beside = BESIDE if angles else ()
+    beside = (*BESIDE, *DRAWN) if angles else ()
     found: list[dict[str, Any]] = [{**engine, "way": way} for way in ("exact", *beside, "codec")]
     for device in DEVICES:
         usable = lines(load_backend(device), length)
@@ -145,6 +148,12 @@ def through_codec(run: TrainedRun, count: int) -> np.ndarray:
     codec = run.model.codec
     found: np.ndarray = codec.decode(codec.encode(torch.from_numpy(test.images[rows]))).numpy()
     return found
+
+
+def drawn(folder: Path, name: str, count: int) -> np.ndarray:
+    """Return exact samples of what stands beside a run and is no circuit."""
+    found = {each.name: each for each in beside_subjects(folder, seed=1)}
+    return np.asarray(found[name].draw(count))
 
 
 def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> np.ndarray:
@@ -203,6 +212,9 @@ def table(done: dict[str, Any], preset: str) -> str:
         what = {
             "no_entanglers": "no CZ",
             "linear": "linear map",
+            "mlp": "MLP",
+            "class_gaussian": "Gaussian of each class",
+            "class_means": "class means",
             "codec": "test images, codec alone",
         }.get(way, way)
         lines.append(
@@ -243,8 +255,11 @@ def main() -> None:
             )
             if key in done:
                 continue
-            model = other(folder, run, cell["way"]) if cell["way"] in BESIDE else run
-            images = images_of(model, cell, asked.count, asked.shots)
+            if cell["way"] in DRAWN:
+                images = drawn(folder, cell["way"], asked.count)
+            else:
+                model = other(folder, run, cell["way"]) if cell["way"] in BESIDE else run
+                images = images_of(model, cell, asked.count, asked.shots)
             about = {"count": asked.count, "shots": asked.shots}
             done[key] = {**cell, **about, **metrics(run, images, config.training.seed)}
             write_json(RESULTS, done)

@@ -177,6 +177,9 @@ _OWN_WORK: dict[str, dict[str, Any]] = {
     "defalco-quanvunet": {"shots": (1024, 8192, 65536), "images": 16},
     "cacioppo-latent-conditioned": {"chain": "steps", "local_shots": 1000},
     "koelle-qunet-L12": {"seed": 8},
+    # A codec that needs no classes: random images have none.
+    "line-mnist": {"options": {"codec": "pca"}},
+    "line-mnist-guided": {"options": {"codec": "pca"}},
     "eeqdm-32x32-L10": {"noisy_shots": 16, "local_shots": 16},
     "eeqdm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
     "qddm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},

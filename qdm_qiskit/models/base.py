@@ -202,6 +202,18 @@ class Denoiser(nn.Module, ABC):
             generator: Source of randomness.
         """
 
+    def fit_labelled(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        """As :meth:`fit_data`, for models whose parts are told the classes too.
+
+        A training run calls this one; by default the labels are left aside.
+
+        Args:
+            images: ``(count, channels, height, width)`` in [0, 1], all training images.
+            labels: Their class indices ``(count,)``.
+            generator: Source of randomness.
+        """
+        self.fit_data(images, generator)
+
     @property
     def learns_from_data(self) -> bool:
         """Whether :meth:`fit_data` learns anything from the images."""

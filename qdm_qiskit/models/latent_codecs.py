@@ -53,18 +53,23 @@ class LatentCodec(nn.Module, ABC):
         self.num_latents = num_latents
         self.register_buffer("fitted", torch.zeros(()))
 
-    def fit(self, images: Tensor, generator: torch.Generator) -> None:
+    def fit(self, images: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> None:
         """Learn from training images ``(count, channels, height, width)`` in [0, 1].
 
+        Args:
+            images: The training images.
+            generator: Source of randomness.
+            labels: Their class indices ``(count,)``, for codecs that are told them.
+
         Raises:
-            InvalidData: If there are fewer images than latent values.
+            InvalidData: If there are fewer images than latent values, or labels are needed and missing.
         """
         if len(images) <= self.num_latents:
             raise InvalidData(
                 f"{self.num_latents} latent values are fitted to more images than that, got "
                 f"{len(images)}."
             )
-        self.fit_flat(images.flatten(1), generator)
+        self.fit_flat(images.flatten(1), generator, labels)
         # The order of a tensor's numbers in memory decides the rounding of its products, and files
         # keep them by rows: a run that is resumed has to begin with those.
         for name, value in list(self.named_buffers()):
@@ -72,7 +77,9 @@ class LatentCodec(nn.Module, ABC):
         self.fitted = torch.ones_like(self.fitted)
 
     @abstractmethod
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
         """As :meth:`fit`, on ``(count, pixels)``."""
 
     @abstractmethod
@@ -107,7 +114,9 @@ class PcaCodec(LatentCodec):
         self.register_buffer("span", torch.ones(kept))
         self.register_buffer("radius", torch.ones(()))
 
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
         """See :meth:`LatentCodec.fit_flat`; nothing is random in it."""
         from sklearn.decomposition import PCA  # most of a second, so only when asked
 
@@ -153,7 +162,9 @@ class AutoencoderCodec(LatentCodec):
         pixels, latents = self.num_pixels, self.num_latents
         return [(pixels, HIDDEN), (HIDDEN, latents), (latents, HIDDEN), (HIDDEN, pixels)]
 
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
         """See :meth:`LatentCodec.fit_flat`."""
         weights = []
         for width_in, width_out in self._sizes():

@@ -24,7 +24,7 @@ from .latent_codecs import CodecKind
 from .on_latents import ComparedLatents, OnLatents
 from .presets.line import LINE_SOURCE, LINE_TRAINING
 from .told import check_labels, num_told, told
-from .whitened_codecs import RADIUS, make_whitened
+from .whitened_codecs import RADIUS, WhitenedKind, make_whitened
 
 __all__ = [
     "MAX_LATENTS",
@@ -46,8 +46,9 @@ class LineConfig:
     """Height and width of the images, 2 to 1024."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
-    codec: CodecKind = "autoencoder"
-    """Rule by which images become whitened latents."""
+    codec: WhitenedKind = "autoencoder"
+    """Rule by which images become whitened latents: pca, autoencoder, or labelled, a wider one that
+    learns to keep the classes apart as well."""
     latents: int = 8
     """Latent values, at least 1, fewer than training images."""
     num_qubits: int = 6
@@ -73,7 +74,11 @@ class LineConfig:
     def __post_init__(self) -> None:
         settle(self)
         check_conditioning(self.conditioning, self.guided)
-        check_latents(self.image_size, self.channels, self.codec, self.latents, self.num_classes)
+        if self.codec not in get_args(WhitenedKind):
+            kinds = ", ".join(get_args(WhitenedKind))
+            raise InvalidOption(f"codec is one of {kinds}, got {self.codec!r}.")
+        known: CodecKind = "pca" if self.codec == "pca" else "autoencoder"
+        check_latents(self.image_size, self.channels, known, self.latents, self.num_classes)
         if not 1 <= self.num_qubits <= MAX_LINE:
             raise InvalidOption(f"num_qubits is 1 to {MAX_LINE}, got {self.num_qubits}.")
         if not 1 <= self.uploads <= MAX_UPLOADS:

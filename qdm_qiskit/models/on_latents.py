@@ -61,6 +61,10 @@ class OnLatents(Denoiser):
         """Fit the codec; see :meth:`.Denoiser.fit_data`."""
         self.codec.fit(images, generator)
 
+    def fit_labelled(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        """Fit the codec, which may be told the classes; see :meth:`.Denoiser.fit_labelled`."""
+        self.codec.fit(images, generator, labels)
+
     def encode_data(self, images: Tensor) -> Tensor:
         """Return latents in [0, 1]; see :meth:`.Denoiser.encode_data`."""
         self._check_fitted()

@@ -6,35 +6,46 @@ in :mod:`qdm_qiskit.models.latent_codecs`.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InvalidOption
-from .latent_codecs import CodecKind, LatentCodec
+from ..errors import InvalidData, InvalidOption
+from .latent_codecs import LatentCodec
 from .plain_optimizers import Adam
 
 __all__ = [
     "BATCH",
     "HIDDEN",
     "JITTER",
+    "LABELLED_HIDDEN",
+    "LABELLED_JITTER",
+    "LABELLED_STEPS",
     "RADIUS",
     "RATE",
     "STEPS",
     "WhitenedAutoencoder",
     "WhitenedCells",
     "WhitenedCodec",
+    "WhitenedKind",
+    "WhitenedLabelled",
     "WhitenedPca",
     "make_whitened",
 ]
 
+WhitenedKind = Literal["pca", "autoencoder", "labelled"]
+"""Principal components, a small network, or a wider one that learns to keep the classes apart too."""
 RADIUS = 3.5
 """Largest latent, in standard deviations; further ones are cut off. In [0, 1] it is 0 and 1."""
 HIDDEN, STEPS, BATCH, RATE = 48, 3_000, 128, 3e-3
 """Hidden units of each of the autoencoder's networks, and its training by Adam."""
 JITTER = 0.25
 """Noise on the latents in the autoencoder's training, so that near latents give near images."""
+LABELLED_HIDDEN, LABELLED_STEPS, LABELLED_JITTER = 256, 6_000, 0.5
+"""Hidden units, steps and noise of the autoencoder that is told the classes."""
+_CLASSES = 0.01
+"""Weight of its cross-entropy of classes, in nats, beside the squared error of a pixel."""
 _WHITEN = 0.005
 """Weight of the distance from zero mean and unit covariance, beside the squared error of a pixel."""
 
@@ -90,7 +101,9 @@ class WhitenedPca(WhitenedCodec):
         self.register_buffer("components", torch.zeros(num_latents, self.num_pixels))
         self.register_buffer("scale", torch.ones(num_latents))
 
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
         """See :meth:`LatentCodec.fit_flat`; nothing is random in it."""
         from sklearn.decomposition import PCA  # most of a second, so only when asked
 
@@ -130,7 +143,9 @@ class WhitenedCells(WhitenedCodec):
         self.register_buffer("mean", torch.zeros(num_latents))
         self.register_buffer("scale", torch.ones(num_latents))
 
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
         """See :meth:`LatentCodec.fit_flat`; nothing is random in it."""
         self.mean = flat.double().mean(dim=0).to(self.mean)
         self.scale = flat.double().std(dim=0).clamp(min=1e-6).to(self.scale)
@@ -144,7 +159,6 @@ class WhitenedCells(WhitenedCodec):
         return self.mean + latents * self.scale
 
 
-@final
 class WhitenedAutoencoder(WhitenedCodec):
     """Two networks with one hidden layer of SiLU each; the decoder ends with a sigmoid.
 
@@ -168,30 +182,46 @@ class WhitenedAutoencoder(WhitenedCodec):
         self.register_buffer("whiten", torch.eye(num_latents))
         self.register_buffer("colour", torch.eye(num_latents))
 
-    def _sizes(self) -> list[tuple[int, int]]:
-        pixels, latents = self.num_pixels, self.num_latents
-        return [(pixels, HIDDEN), (HIDDEN, latents), (latents, HIDDEN), (HIDDEN, pixels)]
+    def _training(self) -> tuple[int, int, float]:
+        """Return hidden units of each network, steps, and the noise on the latents."""
+        return HIDDEN, STEPS, JITTER
 
-    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
-        """See :meth:`LatentCodec.fit_flat`."""
+    def _sizes(self) -> list[tuple[int, int]]:
+        pixels, latents, hidden = self.num_pixels, self.num_latents, self._training()[0]
+        return [(pixels, hidden), (hidden, latents), (latents, hidden), (hidden, pixels)]
+
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
+        """See :meth:`LatentCodec.fit_flat`; labels are left aside."""
+        self._fit(flat, generator, None)
+
+    def _fit(self, flat: Tensor, generator: torch.Generator, labels: Tensor | None) -> None:
+        _, steps, jitter = self._training()
+        classes = [] if labels is None else [(self.num_latents, int(labels.max()) + 1)]
         weights = []
-        for width_in, width_out in self._sizes():
+        for width_in, width_out in [*self._sizes(), *classes]:
             bound = width_in**-0.5
             for size in ((width_out, width_in), (width_out,)):
                 values = torch.empty(size).uniform_(-bound, bound, generator=generator)
                 weights.append(values.requires_grad_())
         optimizer = Adam(weights, lr=RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         unit = torch.eye(self.num_latents)
         with torch.enable_grad():
-            for _ in range(STEPS):
-                batch = flat[torch.randint(len(flat), (BATCH,), generator=generator)]
+            for _ in range(steps):
+                chosen = torch.randint(len(flat), (BATCH,), generator=generator)
+                batch = flat[chosen]
                 z = _layers(batch, weights[:4])
-                noise = torch.randn(z.shape, generator=generator)
-                error = (_layers(z + JITTER * noise, weights[4:]).sigmoid() - batch).square().mean()
+                noisy = z + jitter * torch.randn(z.shape, generator=generator)
+                error = (_layers(noisy, weights[4:8]).sigmoid() - batch).square().mean()
                 skew = z.mean(dim=0).square().mean() + (z.t() @ z / len(z) - unit).square().mean()
+                loss = error + _WHITEN * skew
+                if labels is not None:
+                    named = nn.functional.linear(noisy, *weights[8:])
+                    loss = loss + _CLASSES * nn.functional.cross_entropy(named, labels[chosen])
                 optimizer.zero_grad()
-                (error + _WHITEN * skew).backward()
+                loss.backward()
                 optimizer.step()
                 schedule.step()
         for index in range(4):
@@ -219,11 +249,50 @@ class WhitenedAutoencoder(WhitenedCodec):
         return _layers(latents @ self.colour + self.mean, self._weights()[4:]).sigmoid()
 
 
+@final
+class WhitenedLabelled(WhitenedAutoencoder):
+    """A wider autoencoder, trained longer, whose latents also tell a linear classifier the class.
+
+    The classifier reads the latents with noise; it is trained with the networks and then left aside.
+    Encoding and decoding are told no class.
+    """
+
+    def _training(self) -> tuple[int, int, float]:
+        return LABELLED_HIDDEN, LABELLED_STEPS, LABELLED_JITTER
+
+    def fit_flat(
+        self, flat: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> None:
+        """See :meth:`LatentCodec.fit_flat`.
+
+        Raises:
+            InvalidData: Without a label for each image, or with fewer than two classes.
+        """
+        if labels is None or tuple(labels.shape) != (len(flat),):
+            raise InvalidData(
+                "codec=labelled is fitted with the class of each image; call fit_labelled with "
+                f"labels of shape ({len(flat)},), or choose another codec."
+            )
+        if len(labels.unique()) < 2:
+            raise InvalidData(
+                "codec=labelled tells classes apart and needs at least two, got one; choose "
+                "codec=autoencoder."
+            )
+        self._fit(flat, generator, labels.long())
+
+
+_CODECS: dict[WhitenedKind, type[WhitenedCodec]] = {
+    "pca": WhitenedPca,
+    "autoencoder": WhitenedAutoencoder,
+    "labelled": WhitenedLabelled,
+}
+
+
 def make_whitened(
-    kind: CodecKind, image_shape: tuple[int, int, int], num_latents: int, radius: float = RADIUS
+    kind: WhitenedKind, image_shape: tuple[int, int, int], num_latents: int, radius: float = RADIUS
 ) -> WhitenedCodec:
     """Return the codec of a name, not fitted yet."""
-    return (WhitenedPca if kind == "pca" else WhitenedAutoencoder)(image_shape, num_latents, radius)
+    return _CODECS[kind](image_shape, num_latents, radius)
 
 
 def _layers(values: Tensor, weights: list[Tensor]) -> Tensor:

@@ -158,7 +158,9 @@ class Session:
         """Fit the model to the data before its first step, and take over what a teacher knows."""
         learner, training = self.learners["model"], self.config.training
         generator = torch.Generator().manual_seed(derived_seed(training.seed, "init", 2))
-        learner.model.fit_data(torch.from_numpy(self.split.train.images), generator)
+        train = self.split.train
+        labels = torch.from_numpy(class_indices(train.labels, self.classes))
+        learner.model.fit_labelled(torch.from_numpy(train.images), labels, generator)
         if training.start_from is not None:
             start_from(learner.model, Path(training.start_from))
         if teacher is not None:

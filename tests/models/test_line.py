@@ -31,6 +31,11 @@ def test_a_guided_model_of_ten_classes_has_1100_parameters_and_15_cz():
     assert describe("line-digits")["parameters"] == 1100 - 10 * 42 + 8 * (8 + 3)
     for name in ("digits", "mnist", "fashion"):
         assert {f"line-{name}", f"line-{name}-guided"} <= set(PRESETS)
+    # MNIST has 12 latents of a codec that is told the classes, and the same circuit.
+    mnist = describe("line-mnist-guided")
+    assert (mnist["options"]["codec"], mnist["options"]["latents"]) == ("labelled", 12)
+    assert mnist["parameters"] == 42 + 42 * (12 + 13) + 12 * 22 + 12 * (12 + 13)
+    assert mnist["qubits"] == 6
 
 
 def test_prediction_is_the_head_of_the_circuits_values():
@@ -105,7 +110,7 @@ def test_what_does_not_fit_is_refused():
     [
         ({"bricks": 2}, "1 to uploads - 1, got 2 with uploads 2"),
         ({"latents": 17}, "latents is 1 to 16"),
-        ({"codec": "vae"}, "'pca' or 'autoencoder'"),
+        ({"codec": "vae"}, "codec is one of pca, autoencoder, labelled"),
         ({"readouts": "x"}, "readouts is one of z, zz_line, zz"),
         ({"num_qubits": 0}, "num_qubits is 1 to 20"),
     ],

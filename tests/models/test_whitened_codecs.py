@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import RidgeClassifier
 
 from qdm_qiskit.data import load_dataset
 from qdm_qiskit.errors import InvalidData
@@ -76,3 +77,44 @@ def test_the_autoencoder_depends_on_its_generator_alone(digits, monkeypatch):
 def test_too_few_images_are_refused(kind):
     with pytest.raises(InvalidData, match="8 latent values are fitted to more images than that"):
         make_whitened(kind, (1, 4, 4), 8).fit(torch.rand(8, 1, 4, 4), generator())
+
+
+@pytest.fixture(scope="module")
+def labels() -> torch.Tensor:
+    split = load_dataset("digits", image_size=8, channels=1, seed=0)
+    return torch.from_numpy(np.asarray(split.train.labels))
+
+
+def test_the_labelled_codec_has_latents_that_tell_the_class(digits, labels, monkeypatch):
+    """A ridge classifier of three latents, fitted and asked on halves of the images."""
+    for name, value in (("HIDDEN", 32), ("STEPS", 150), ("JITTER", 0.25)):
+        monkeypatch.setattr(whitened_codecs, f"LABELLED_{name}", value)
+    images, half = digits[0], len(labels) // 2
+    named = []
+    for weight in (0.0, 1.0):
+        monkeypatch.setattr(whitened_codecs, "_CLASSES", weight)
+        made = make_whitened("labelled", (1, 8, 8), 3)
+        made.fit(images, generator(), labels)
+        z = made.whitened(images.flatten(1)).double().numpy()
+        np.testing.assert_allclose(np.cov(z.T), np.eye(3), atol=2e-3)
+        assert made.decode(made.encode(images[:4])).shape == (4, 1, 8, 8)
+        ridge = RidgeClassifier().fit(z[:half], labels[:half])
+        named.append(ridge.score(z[half:], labels[half:]))
+    assert named[1] > named[0] + 0.1
+
+
+def test_only_the_labelled_codec_asks_for_classes_and_only_it_takes_them(digits, labels):
+    images = digits[0][:50]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whitened_codecs, "STEPS", 5)
+        plain, told = (make_whitened("autoencoder", (1, 8, 8), 4) for _ in range(2))
+        plain.fit(images, generator())
+        told.fit(images, generator(), labels[:50])
+    assert torch.equal(plain.encode(images), told.encode(images))
+    made = make_whitened("labelled", (1, 8, 8), 4)
+    for wrong in (None, labels[:49]):
+        with pytest.raises(InvalidData, match="labels of shape"):
+            made.fit(images, generator(), wrong)
+    with pytest.raises(InvalidData, match="at least two"):
+        made.fit(images, generator(), torch.zeros(50, dtype=torch.long))
+    assert not bool(made.fitted)

@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
     f"line-{name}{'-guided' if guided else ''}": _preset(dataset, name, guided=guided, **options)
     for name, dataset, options in (
         ("digits", "digits", {}),
-        ("mnist", "mnist", {"image_size": 16}),
+        ("mnist", "mnist", {"image_size": 16, "codec": "labelled", "latents": 12}),
         ("fashion", "fashion-mnist", {"image_size": 16}),
     )
     for guided in (False, True)
