@@ -185,7 +185,9 @@ class WorkersUnavailable(QdmError, ConnectionError):
         return str(self.args[0]) if self.args else ""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], guess: str | None = None
+) -> UnknownName:
     """The error for a name that is not in a catalogue: the nearest one, and what exists.
 
     The guess comes first: a list of a hundred names would hide it.
@@ -194,12 +196,16 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         kind: What the name stands for, in the singular: ``"model"``, ``"dataset"``.
         name: The name that was received.
         known: All names that exist.
+        guess: The one that was meant; None compares the letters of all.
 
     Returns:
         The exception, for the caller to raise.
     """
     names = sorted(known)
+    if not names:
+        return UnknownName(f"There is no {kind} '{name}', nor any other.")
     plain = {re.sub(r"[\W_]", "", each).lower(): each for each in names}
     near = difflib.get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.75)
-    told = f". Did you mean '{plain[near[0]]}'? There are: " if near else "; there are: "
+    guess = guess or (plain[near[0]] if near else None)
+    told = f". Did you mean '{guess}'? There are: " if guess else "; there are: "
     return UnknownName(f"There is no {kind} '{name}'{told}{', '.join(names)}.")

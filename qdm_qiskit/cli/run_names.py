@@ -111,14 +111,17 @@ def print_verification(found: Verification, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
         return
-    typer.echo(f"{'job':<26}{'part':<18}{'ledger':<20}{'account':<12}{'settled':>9}{'charged':>9}")
+    wide = max([26, *(len(job.job_id) + 2 for job in found.jobs)])
+    typer.echo(
+        f"{'job':<{wide}}{'part':<18}{'ledger':<20}{'account':<12}{'settled':>9}{'charged':>9}"
+    )
     for job in found.jobs:
         settled, charged = (
             "" if seconds is None else f"{seconds:.2f}"
             for seconds in (job.settled_seconds, job.charged_seconds)
         )
         typer.echo(
-            f"{job.job_id:<26}{job.part or '':<18}{job.ledger or '-':<20}{job.account or '-':<12}"
+            f"{job.job_id:<{wide}}{job.part or '':<18}{job.ledger or '-':<20}{job.account or '-':<12}"
             f"{settled:>9}{charged:>9}"
         )
     for each in found.findings:

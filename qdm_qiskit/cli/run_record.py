@@ -81,6 +81,8 @@ def list_runs(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
+    if not rows:
+        typer.echo(f"note: there are no runs in {root}; `qdm run plan` makes one", err=True)
     typer.echo(
         f"{'run':<36}{'state':<10}{'steps':>7}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}"
         f"  {'planned (UTC)':<18}{'by':<12}{'budget':<14}target"

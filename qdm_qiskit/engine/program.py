@@ -600,9 +600,12 @@ class CircuitProgram:
 
         Raises:
             InvalidArgument: If they are no sequence of Pauli sums.
-            InvalidData: If one acts on another number of qubits, or the memory cannot hold a state.
+            InvalidData: If there is none, one acts on another number of qubits, or the memory cannot
+                hold a state.
         """
         observables = pauli_sums(observables, self.num_qubits)
+        if not observables:
+            raise InvalidData("observables are at least one SparsePauliOp, got none.")
         self._takes.check_memory(1)  # before the tables, which are as long as a state
         key = tuple(map(pauli_sum_key, observables))
         if key not in self._observables:

@@ -6,6 +6,7 @@ raises its accuracy, and a distance over all classes does not see two that are s
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
@@ -69,9 +70,9 @@ class ClassKID(Metric):
                 own, other = a[ours[a] == label], b[theirs[b] == label]
                 if min(len(np.unique(own)), len(np.unique(other))) >= 2:
                     parts.append(each.distance(places[0][own], places[1][other]))
-            return float(np.mean(parts))
+            return float(np.mean(parts)) if parts else math.nan
 
-        return sets.interval(distance, (len(ours), len(theirs)))
+        return _known(sets.interval(distance, (len(ours), len(theirs))))
 
 
 @final
@@ -87,12 +88,12 @@ class ClassSpread(Metric):
             return None
         ours, theirs = sets.labels, sets.reference_labels
         x, y = sets.images.reshape(len(ours), -1), sets.reference.reshape(len(theirs), -1)
-        if spread_within(y, theirs) == 0:
-            return None
-        return sets.interval(
-            lambda a, b: spread_within(x[a], ours[a]) / spread_within(y[b], theirs[b]),
-            (len(ours), len(theirs)),
-        )
+
+        def ratio(a: np.ndarray, b: np.ndarray) -> float:
+            real = spread_within(y[b], theirs[b])
+            return spread_within(x[a], ours[a]) / real if real else math.nan
+
+        return _known(sets.interval(ratio, (len(ours), len(theirs))))
 
 
 def spread_within(values: np.ndarray, labels: np.ndarray) -> float:
@@ -112,6 +113,11 @@ def spread_within(values: np.ndarray, labels: np.ndarray) -> float:
     groups = [values[labels == label] for label in np.unique(labels)]
     found = [float(each.var(axis=0, ddof=1).mean()) for each in groups if len(each) > 1]
     return float(np.sqrt(np.mean(found))) if found else 0.0
+
+
+def _known(found: Interval) -> Interval | None:
+    """Return an interval, or None where some resample has no class of two different images."""
+    return found if math.isfinite(found.low) else None
 
 
 def _places_within(labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ name a user's own device like this, and another one of the same name is refused.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Mapping
@@ -112,12 +113,13 @@ def unknown_device(name: str) -> UnknownName:
     ``fake_torino``.
     """
     known = device_names()
-    letters = re.sub(r"[\W_]", "", name).lower()
+    letters = re.sub(r"[\W_]", "", name.rpartition(":")[2]).lower()
     for maker in ("ibmq", "ibm", "fake"):
         letters = letters.removeprefix(maker)
     snapshot = f"fake_{letters}"
     if snapshot not in known:
-        return unknown_name(_WORD, name, known)
+        near = difflib.get_close_matches(snapshot, known, n=1, cutoff=0.8)
+        return unknown_name(_WORD, name, known, near[0] if near else None)
     message = f"There is no {_WORD} '{name}'. Did you mean '{snapshot}'?"
     if name.startswith("ibm_"):
         message += f" The QPU itself is target 'ibm:{name}', by `qdm run plan`."

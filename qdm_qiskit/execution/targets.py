@@ -145,6 +145,15 @@ def _unknown_target(text: str, prefix: str) -> UnknownName:
     from .provider_names import provider_names
 
     others = provider_names()
+    if ":" not in text and re.match(r"(fake|ibm)_?[a-z]", text, re.IGNORECASE):
+        from .devices import is_device_name, unknown_device
+
+        if is_device_name(text):
+            return UnknownName(
+                f"There is no target '{text}'. Did you mean 'noisy:{text}'? A device's name stands "
+                "behind what runs its circuits, noisy:, local: or ibm:."
+            )
+        return unknown_device(text)
     error = unknown_name("target", text, (*FORMS, *(f"{name}:DEVICE" for name in others)))
     example = f"{prefix}:chip-1" if prefix in others else _EXAMPLE.get(prefix)
     if example is not None:

@@ -198,10 +198,15 @@ def normalised(vectors: Tensor, length: int) -> Tensor:
         ``(batch, length)`` with unit rows.
 
     Raises:
-        InvalidData: If the shape does not fit, or a row is zero or not finite.
+        InvalidData: If shape or type do not fit, or a row is zero or not finite.
     """
     if vectors.ndim != 2 or vectors.shape[1] != length:
         raise InvalidData(f"Amplitudes have shape (batch, {length}), got {tuple(vectors.shape)}.")
+    if not len(vectors) or not (vectors.is_floating_point() or vectors.is_complex()):
+        raise InvalidData(
+            "Amplitudes are at least one row of floating-point or complex numbers, got "
+            f"{len(vectors)} of {vectors.dtype}; tensor.float() makes such numbers."
+        )
     norm = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     least, most = (float(each) for each in torch.aminmax(norm.detach()))
     tiny = torch.finfo(norm.dtype).tiny ** 0.5

@@ -26,7 +26,7 @@ from ..version import __version__
 from .figures import plain
 from .transpile_render import markdown_table
 
-__all__ = ["LICENSE", "model_card"]
+__all__ = ["LICENSE", "is_card", "model_card"]
 
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 """Form of a licence's identifier, such as ``apache-2.0``."""
@@ -89,6 +89,13 @@ def model_card(
         *_citation(trained),
     ]
     return f"---\n{front}---\n\n" + "\n".join(body).rstrip("\n") + "\n"
+
+
+def is_card(path: Path) -> bool:
+    """Return True if a file begins like a card: with front matter that names this package."""
+    with path.open("rb") as file:
+        front, _, _ = file.read(64 * 1024).removeprefix(b"---\n").partition(b"\n---")
+    return b"library_name: qdm_qiskit" in front.split(b"\n")
 
 
 def _of_files(run: Path, make: Callable[[], list[T]]) -> list[T]:

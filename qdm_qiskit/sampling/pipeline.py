@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import wrong
+from ..arguments import checked_path, of_kind, shown, whole_number, wrong
 from ..circuits import Loader
 from ..circuits.amortised import FOLDER
 from ..errors import InvalidOption, TargetUnavailable
@@ -81,6 +81,7 @@ class QDMPipeline:
     """
 
     def __init__(self, run: TrainedRun, scheduler: str | Sampler | None = None) -> None:
+        of_kind(run, TrainedRun, "run", "QDMPipeline.from_pretrained(folder) makes a pipeline")
         self.run, self.scheduler = run, scheduler
         self.device = torch.device("cpu")
         """Where the engine runs; see :meth:`to`."""
@@ -147,7 +148,7 @@ class QDMPipeline:
                 f"A revision is of a hub's repository, and {folder} is read as a folder; leave it out."
             )
         else:
-            place = Path(folder)
+            place = checked_path(folder, "folder")
         return cls(load_run(place, model_class=model_class, loader=loader))
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -156,16 +157,35 @@ class QDMPipeline:
         Raises:
             OutputNotWritable: If the folder cannot be written.
         """
-        save_model(self.run.model, Path(folder))
+        place = checked_path(folder, "folder")
+        save_model(self.run.model, place)
         used = getattr(self.run.model.config, "loader", None)
         for name, content in network_files(used).items():
-            write_bytes(Path(folder) / FOLDER / name, content)
-        write_json(Path(folder) / PIPELINE_FILE, self.config.to_dict())
+            write_bytes(place / FOLDER / name, content)
+        write_json(place / PIPELINE_FILE, self.config.to_dict())
 
     @property
     def config(self) -> RunConfig:
         """The training run's configuration."""
         return self.run.config
+
+    def _own(self, steps: int | None) -> str:
+        """Return the sampler of a call that names none: fewer steps than all are ddim's.
+
+        Raises:
+            InvalidArgument, InvalidOption: If there is no chain of so many steps.
+        """
+        total = self.run.process.num_steps
+        if steps is None or whole_number(steps, "num_inference_steps") == total:
+            return "process"
+        if not 1 <= steps <= total:
+            raise InvalidOption(f"num_inference_steps is 1 to {total}, got {steps}.")
+        if self.run.process.noise_betas is None:
+            raise InvalidOption(
+                f"This run's chain takes all {total} steps, as its model does not predict a Gaussian "
+                f"process's noise, got {steps}; leave num_inference_steps out."
+            )
+        return "ddim"
 
     def __repr__(self) -> str:
         return one_line("QDMPipeline", self.run.config.model, self.run.checkpoint)
@@ -261,10 +281,22 @@ class QDMPipeline:
             raise InvalidOption(
                 f"output_type is one of {', '.join(get_args(OutputType))}; got {output_type!r}."
             )
+        if generator is not None:
+            of_kind(
+                generator,
+                torch.Generator,
+                "generator",
+                "torch.Generator().manual_seed(seed) is one",
+            )
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            raise wrong(
+                callback_on_step_end,
+                "callback_on_step_end",
+                "a function (pipeline, steps taken, steps left, {'states': x})",
+            )
         if target is None:
             target = "engine" if self.device.type == "cpu" else "engine:cuda"
-        whole = num_inference_steps in (None, self.run.process.num_steps)
-        chosen = scheduler or self.scheduler or ("process" if whole else "ddim")
+        chosen = scheduler or self.scheduler or self._own(num_inference_steps)
         config = SamplingConfig(
             target=target,
             num_images=num_images,
@@ -280,9 +312,14 @@ class QDMPipeline:
         def told(left: int, x: Tensor) -> Tensor | None:
             if callback_on_step_end is None:
                 return None
-            changed = (callback_on_step_end(self, total - left, left, {"states": x}) or {}).get(
-                "states", x
-            )
+            given = callback_on_step_end(self, total - left, left, {"states": x})
+            changed = x if given is None else given
+            if isinstance(changed, Mapping):
+                changed = changed.get("states", x)
+            if not isinstance(changed, Tensor) or not isinstance(given, Mapping | None):
+                raise InvalidOption(
+                    f"A callback gives None back, or {{'states': a tensor}}, got {shown(given)}."
+                )
             if changed.shape != x.shape or changed.dtype != x.dtype:
                 raise InvalidOption(
                     f"A callback gives states of shape {tuple(x.shape)} and {x.dtype} back, got "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..arguments import checked_path
+from ..arguments import checked_path, wrong
 from ..data import Dataset, cache_folder
 from ..errors import InvalidArgument, InvalidOption, unknown_name
 from ..evaluation.config import PROTOCOLS, EvaluationConfig
@@ -144,6 +144,8 @@ def evaluate(
     folder = None if out is None else checked_path(out, "out")
     if folder is not None:
         check_writable(folder)
+    if not isinstance(samples, str | Path | Samples | Sequence):
+        raise wrong(samples, "samples", "a folder or result of sample(...), or a list of these")
     taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
     found = [
         *(part for each in runs for part in _of_run(each, chosen.seed, sampler, steps, beside)),

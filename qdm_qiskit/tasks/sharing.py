@@ -56,7 +56,8 @@ def write_card(
 
     Args:
         run: Folder of a trained run.
-        out: The file; ``README.md`` in the run's folder if None. An older one is replaced.
+        out: The file; ``README.md`` in the run's folder if None. An older card is replaced, no
+            other file is.
         license_name: Identifier of the licence of the weights, as ``apache-2.0``.
 
     Returns:
@@ -65,12 +66,16 @@ def write_card(
     Raises:
         MissingData, InvalidCheckpoint, InvalidData: If the run cannot be read.
         InvalidOption: If the licence is no identifier.
-        OutputNotWritable: If the file cannot be written.
+        OutputNotWritable: If the file cannot be written, or is there and no card.
     """
-    from ..reports.model_card import model_card
+    from ..reports.model_card import is_card, model_card
 
     folder = checked_path(run, "run")
     path = folder / CARD if out is None else checked_path(out, "out")
+    if path.is_file() and not is_card(path):
+        raise OutputNotWritable(
+            f"{path} holds no card of a run, and is not overwritten; choose another file by out."
+        )
     write_text(path, model_card(folder, license_name=license_name))
     return path
 

@@ -172,7 +172,8 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
         found += _staying(run)
     if not found:
         raise MissingData(
-            f"There is no checkpoint in {run}: train one with `qdm train --out {run}`."
+            f"There is no checkpoint in {run}; `qdm train --out {run}`, from Python train(name, run), "
+            "makes one."
         )
     if which == "latest":
         return found[-1]

@@ -340,7 +340,8 @@ def resolve_run(
     >>> run.model_options.depth, run.training.epochs, run.data.dataset
     (3, 5, 'mnist')
     """
-    settings = settings or {}
+    settings = {} if settings is None else settings
+    of_kind(settings, Mapping, "settings", "as in {'depth': 3, 'epochs': 5}")
     if isinstance(name, Denoiser):
         own = {each.name: getattr(name.config, each.name) for each in fields(name.config)}
         return _resolved(take_class(type(name)).name, settings, own)

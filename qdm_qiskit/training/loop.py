@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..arguments import checked_path, of_kind
+from ..arguments import checked_path, of_kind, wrong
 from ..data import Dataset, find_dataset
 from ..errors import InvalidOption, MissingData, OutputNotWritable, QdmError
 from ..files import check_writable, write_json
@@ -76,6 +76,8 @@ def train(
     names, asked = log_names(log_with), Callbacks(callbacks)
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
+    if not callable(progress):
+        raise wrong(progress, "progress", "a function of one message, such as print")
     progress = told_together(progress, asked) if join_processes().leads else silent
     if resume is None and data is not None:
         raise InvalidOption(

@@ -31,7 +31,8 @@ def check_no_run(run: Path, folder: Path) -> None:
     """
     if checkpoints(folder):
         raise InvalidOption(
-            f"{run} holds a run already; continue it with resume='latest', or choose another folder."
+            f"{run} holds a run already: continue_training(run) or `qdm train --resume latest` goes "
+            "on with it; or choose another folder."
         )
 
 

@@ -79,3 +79,18 @@ def test_nothing_is_measured_where_classes_are_not_known():
     assert all(
         each.measure(unknown) is None for each in (LabelAccuracy(), ClassKID(), ClassSpread())
     )
+
+
+def test_nothing_is_measured_of_classes_with_next_to_no_images():
+    """Some resample of four images has no class of two: there is no spread to divide by."""
+    rng = np.random.default_rng(0)
+    few = replace(
+        sets(4),
+        images=rng.random((4, 1, 3, 3)),
+        reference=rng.random((4, 1, 3, 3)),
+        features={"domain": Features(rng.random((4, 9)), rng.random((4, 9)), None)},
+        labels=np.array([5, 5, 6, 7]),
+        reference_labels=np.array([5, 5, 6, 7]),
+    )
+    assert ClassSpread().measure(few) is None
+    assert ClassKID().measure(few) is None

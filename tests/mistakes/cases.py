@@ -63,6 +63,15 @@ PYTHON = (
     'AccumulatedMetric("psnr").update([[0.5]])',
     'AccumulatedMetric("kid")',
     'qdm.parse_target("engin")',
+    'qdm.parse_target("fake_torino")',
+    'qdm.load_backend("ibm_marakesh")',
+    'qdm.QDMPipeline("runs/first")',
+    "qdm.QDMPipeline.from_pretrained(3)",
+    "program.expectation([], torch.zeros(3, 1), torch.zeros(1))",
+    "qdm.QuantumLayer(qdm.circuits.eeqdm(num_data=2, depth=1))(torch.ones(3, 4, dtype=torch.int64))",
+    'qdm.evaluate("nowhere", samples=3)',
+    'qdm.resolve_run("eeqdm", ["depth=2"])',
+    'qdm.train("eeqdm", "new", progress=3)',
 )
 """Statements; each raises an error of :mod:`qdm_qiskit.errors`."""
 
@@ -92,6 +101,8 @@ COMMANDS = (
     "train --resume latest --set depth=2 --out nowhere",
     "sample nowhere --out new",
     "sample nowhere",
+    "devices show ibm_marakesh",
+    "devices remove mine",
     "sample nowhere --shot 3 --out new",
     "models describe qdm",
     "devices show fake_torinio",

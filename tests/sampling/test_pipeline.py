@@ -58,6 +58,24 @@ def test_callback_sees_and_changes_states(make_run):
         QDMPipeline(make_run())(callback_on_step_end=lambda *_: {"states": torch.zeros(1)})
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"num_inference_steps": 0}, "num_inference_steps is 1 to 3, got 0"),
+        ({"num_inference_steps": 2}, "takes all 3 steps.*leave num_inference_steps out"),
+        ({"num_inference_steps": "2"}, "`num_inference_steps` is a whole number"),
+        ({"generator": 3}, "`generator` is a Generator.*manual_seed"),
+        ({"callback_on_step_end": 3}, "`callback_on_step_end` is a function"),
+        ({"callback_on_step_end": lambda *_: 3}, "A callback gives None back, or"),
+        ({"callback_on_step_end": lambda *_: {"states": 3}}, "A callback gives None back, or"),
+    ],
+)
+def test_a_mistake_in_a_call_names_its_argument(make_run, given, words):
+    with pytest.raises((InvalidArgument, InvalidOption), match=words) as found:
+        QDMPipeline(make_run())(2, **given)
+    assert "scheduler" not in str(found.value)  # none was given
+
+
 def test_shots_and_targets_go_through(make_run):
     out = QDMPipeline(make_run())(num_images=2, target="aer", shots=500)
     assert out.manifest["device"]["runner"]["target"] == "aer"

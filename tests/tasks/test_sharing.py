@@ -25,6 +25,7 @@ from qdm_qiskit.files import read_json_object
 from qdm_qiskit.sampling import QDMPipeline, load_run
 from qdm_qiskit.sampling.hub import FILES, is_repo
 from qdm_qiskit.tasks import pull, push_to_hub
+from qdm_qiskit.tasks.sharing import write_card
 from tests.helpers import write_run
 from tests.hub_server import TOKEN, Hub, serving
 
@@ -262,3 +263,19 @@ def test_the_commands(hub, run, tmp_path, capsys):
     text = (run / "README.md").read_text()
     assert yaml.safe_load(text.split("---\n")[1])["library_name"] == "qdm_qiskit"
     assert read_json_object(run / "config.json"), "the run stays as it is"
+
+
+def test_a_card_replaces_cards_only(run, tmp_path):
+    """It once replaced the run's own configuration."""
+    before = (run / "config.json").read_bytes()
+    (run / "README.md").write_text("My notes.")
+    for out in (run / "config.json", None):
+        with pytest.raises(
+            OutputNotWritable, match="holds no card of a run, and is not overwritten"
+        ):
+            write_card(run, out)
+    assert (run / "config.json").read_bytes() == before
+    assert (run / "README.md").read_text() == "My notes."
+    for _ in range(2):
+        write_card(run, tmp_path / "card.md")
+    assert (tmp_path / "card.md").read_text().startswith("---\n")

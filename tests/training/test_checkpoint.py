@@ -97,7 +97,7 @@ def test_names_that_are_none_are_refused(run, which, error, message):
 
 
 def test_a_run_without_checkpoints(tmp_path):
-    with pytest.raises(MissingData, match=r"no checkpoint in .*train one with `qdm train"):
+    with pytest.raises(MissingData, match=r"no checkpoint in .*`qdm train"):
         find_checkpoint(tmp_path)
 
 

@@ -17,7 +17,7 @@ def test_an_existing_run_is_not_overwritten(tmp_path, small_run, tree, refused):
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in tree(tmp_path)}
     refused(
         InvalidOption,
-        "holds a run already; continue it with resume='latest'",
+        "holds a run already: continue_training",
         small_run(),
         tmp_path,
     )

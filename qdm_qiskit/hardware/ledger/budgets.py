@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from ...arguments import checked_text
 from ...errors import InvalidOption, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window, is_rehearsal
 from .schema import UNUSED_RESERVATIONS, Row, Transaction
@@ -43,6 +44,7 @@ class BudgetTables(LedgerPart):
         Raises:
             InvalidOption: If the name or a limit cannot be.
         """
+        checked_text(name, "name")
         if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
             raise InvalidOption(
                 f"A budget's name has 1 to 64 letters, digits, '-', '_' or '.', got {name!r:.80}."
