@@ -15,8 +15,7 @@ from functools import cache
 from llvmlite import ir
 
 from ...errors import TargetUnavailable
-from .compiler import compiled
-from .emit_vectors import INT64
+from ...machine_code import INT64, compiled
 
 __all__ = ["LONGEST_WAIT_S", "meet"]
 
