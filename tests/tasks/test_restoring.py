@@ -114,6 +114,12 @@ def test_what_cannot_be_restored_is_refused_in_one_line(run, options, words):
     assert "\n" not in str(caught.value)
 
 
+def test_blocks_of_a_tables_cells_are_refused(rows):
+    with pytest.raises(InvalidOption, match="no neighbours in a table") as caught:
+        qdm.restore(rows, factor=2, count=2, draws=1)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_mask_file_of_another_shape_is_refused(run, tmp_path):
     np.savez(tmp_path / "mask.npz", mask=np.ones((5, 5), dtype=bool))
     with pytest.raises(InvalidData, match="of the shape of the images"):
