@@ -87,7 +87,9 @@ def find_source(source: str | NoiseSource) -> NoiseSource:
     name, colon, argument = source.partition(":")
     part = NOISE_SOURCES.get(name)
     if colon and not argument:  # an empty shell variable must not become the default
-        raise InvalidOption(f"Noise source '{source}' has nothing behind its colon; leave it out, or say more.")
+        raise InvalidOption(
+            f"Noise source '{source}' has nothing behind its colon; leave it out, or say more."
+        )
     if isinstance(part, NoiseSource):
         if colon:
             raise InvalidOption(f"Noise source '{name}' takes no argument, got {argument!r}.")
