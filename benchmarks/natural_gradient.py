@@ -26,6 +26,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from goal_steps import steps_to
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor, nn
 
@@ -137,11 +138,6 @@ def curve(
     return values, seconds
 
 
-def steps_to(values: list[float], goal: float) -> int:
-    """Steps until the loss is at most the goal; one more than the most where it never is."""
-    return next((step for step, value in enumerate(values) if value <= goal), MOST_STEPS + 1)
-
-
 def interval(values: list[float]) -> tuple[float, float]:
     """95 % bootstrap interval of the median."""
     rng = np.random.default_rng(0)
@@ -166,9 +162,9 @@ def compare(task: Task) -> dict[str, object]:
     }
     goal = median(values[GOAL_STEPS] for values, _ in runs["adam"])
     found: dict[str, object] = {"goal": goal}
-    adam = [steps_to(values, goal) for values, _ in runs["adam"]]
+    adam = [steps_to(values, goal, MOST_STEPS) for values, _ in runs["adam"]]
     for name, results in runs.items():
-        steps = [steps_to(values, goal) for values, _ in results]
+        steps = [steps_to(values, goal, MOST_STEPS) for values, _ in results]
         found[name] = {
             "rate": best[name][0],
             "lambda": best[name][1],

@@ -86,6 +86,10 @@ def find_source(source: str | NoiseSource) -> NoiseSource:
         return source
     name, colon, argument = source.partition(":")
     part = NOISE_SOURCES.get(name)
+    if colon and not argument:  # an empty shell variable must not become the default
+        raise InvalidOption(
+            f"Noise source '{source}' has nothing behind its colon; leave it out, or say more."
+        )
     if isinstance(part, NoiseSource):
         if colon:
             raise InvalidOption(f"Noise source '{name}' takes no argument, got {argument!r}.")

@@ -16,7 +16,7 @@ from ..files import check_writable, write_json
 from ..progress import Message, Progress, silent
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..work import Workers, run_items
-from .attributes import AttributeInference, infer_attribute
+from .attributes import AttributeInference, candidates_of, infer_attribute
 from .losses import check_images_apart, image_losses
 from .memorisation import Memorisation, measure_memorisation
 from .private_training import read_private
@@ -182,6 +182,8 @@ def audit_run(
                 "with another test_fraction."
             )
     form = _secret_format(trained, audit)
+    if form is not None and audit.secret is not None:  # refused before the losses are computed
+        candidates_of(form, form.values(pool.images), audit.secret, audit.bins)
     inside = plan_shadows(member, pool.labels, audit.shadows, audit.seed) if audit.shadows else None
     own = run if (run / "config.json").is_file() else trained.checkpoint.parent.parent
     private = read_private(own)

@@ -170,6 +170,12 @@ def repaint_sampler(
     if model.state_shape == model.image_shape and not isinstance(model, OnLatents):
         made = RepaintNoise if inner.takes == "noise" else Repaint
         return made(inner, known, resamples)
+    if process.noise_betas is None and process.state_space != "real":
+        # None of the processes of such states has an x_0 in every x_t, so no option would help.
+        raise InvalidOption(
+            f"'{model.name}' works on latents that are {process.state_space} states, which tell no x_0 "
+            "on the way; restore with a model of real latents, such as line, or of pixels."
+        )
     if process.noise_betas is None:
         raise InvalidOption(
             f"'{model.name}' works on latents, and its process predicts no noise that tells x_0; "

@@ -221,6 +221,12 @@ def _config(
     texts = tuple(target_text(each, "local") for each in target)
     if isinstance(options.get("primitive_options"), dict):
         options = {**options, "primitive_options": text_of_options(options["primitive_options"])}
+    routing = options.get("routing")
+    if routing is not None and not isinstance(routing, str):
+        raise InvalidOption(
+            "A plan keeps a routing policy by name; of an object plan routing='given', and give the "
+            "object to submit(plan, routing=policy)."
+        )
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
     made = build(PlanConfig, {"targets": texts, **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made

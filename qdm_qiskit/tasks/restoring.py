@@ -127,7 +127,8 @@ def restore(
         mask: Hide pixels: ``left``, ``right``, ``top``, ``bottom``, ``centre``, ``random:0.5``, of rows
             ``columns:a,b``; an ``.npz`` file with a bool array ``mask``; or the array, of the images'
             shape. True is known.
-        factor: Hide all but the means of blocks of so many pixels a side, in place of a mask.
+        factor: Hide all but the means of blocks of so many pixels a side, in place of a mask; of images
+            and of rows on a grid, such as spins.
         images: An ``.npz`` file of images, or an array ``(count, channels, height, width)``; the run's
             own test images if None. In an array NaN is a hidden pixel, in the place of a mask.
         labels: Their labels, which a guided model is told; those of the file or the test images if
@@ -240,6 +241,12 @@ def _known(
     if factor is not None:
         if mask is not None:
             raise InvalidOption("Give mask or factor, and not both.")
+        if rows is not None and rows.shape != found.shape[2:]:
+            # Cells of a table or a series lie in the image one behind the other.
+            raise InvalidOption(
+                f"Blocks of pixels are no neighbours in a {rows.kind}, so factor says nothing of it; "
+                "hide columns: mask='columns:NAME'."
+            )
         return Known(found, factor=whole_number(factor, "factor")), found, labels
     if mask is None:
         raise InvalidOption("Say what is hidden: mask, factor or table, such as mask='left'.")

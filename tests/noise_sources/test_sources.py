@@ -122,6 +122,8 @@ def test_missing_and_damaged_files_are_refused(tmp_path):
     ("text", "error", "words"),
     [
         ("dice", UnknownName, "dice"),
+        ("hadamard:", InvalidOption, "nothing behind its colon"),
+        ("walk:", InvalidOption, "nothing behind its colon"),
         ("haar:1", InvalidOption, "from 2 to 12"),
         ("haar:many", InvalidOption, "from 2 to 12"),
         ("walk:0", InvalidOption, "from 1 to 10000"),

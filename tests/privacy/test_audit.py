@@ -81,8 +81,10 @@ def test_what_does_not_fit_the_run_is_refused_in_one_line(run, tmp_path):
             audit_run(run, AuditOptions(**options))
     with pytest.raises(InvalidOption, match="shadows must be at least 4 here"):
         audit_privacy(run, folder=tmp_path, shadows=3, num_images=0)
+    said: list[object] = []
     with pytest.raises(LookupError, match="There is no column 'weight'"):
-        audit_run(run, AuditOptions(num_images=0, secret="weight"))
+        audit_run(run, AuditOptions(num_images=0, secret="weight"), progress=said.append)
+    assert not said  # before the losses, and the shadows, are computed
     with pytest.raises(InvalidOption, match="An audit has the options"):
         audit_privacy(run, folder=tmp_path, shadow=3)
     few = write_run(tmp_path / "few", dataset="digits", classes="0,1", train_count=6)

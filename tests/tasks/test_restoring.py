@@ -114,6 +114,20 @@ def test_what_cannot_be_restored_is_refused_in_one_line(run, options, words):
     assert "\n" not in str(caught.value)
 
 
+def test_blocks_of_a_tables_cells_are_refused(rows):
+    with pytest.raises(InvalidOption, match="no neighbours in a table") as caught:
+        qdm.restore(rows, factor=2, count=2, draws=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_latents_that_are_states_are_refused_without_advice_that_does_not_help(tmp_path):
+    qdm.train("line-amplitudes-digits", tmp_path / "run", train_count=24, **SMALL)
+    with pytest.raises(InvalidOption, match="latents that are unit states") as caught:
+        qdm.restore(tmp_path / "run", mask="left", count=2, draws=1)
+    assert "process velocity" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_mask_file_of_another_shape_is_refused(run, tmp_path):
     np.savez(tmp_path / "mask.npz", mask=np.ones((5, 5), dtype=bool))
     with pytest.raises(InvalidData, match="of the shape of the images"):

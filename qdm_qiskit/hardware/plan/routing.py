@@ -6,6 +6,7 @@ the run's folder what it decided.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -250,6 +251,12 @@ def policy_of(text: str) -> RoutingPolicy:
     options = {key: _value(value) for key, _, value in pairs}
     if len(options) != len(pairs):
         raise InvalidOption(f"Routing policy '{text}' has an option twice; give each once.")
+    known = _options_of(make)
+    if known is not None and (unknown := [each for each in options if each not in known]):
+        raise InvalidOption(
+            f"Routing policy '{name}' has no option '{unknown[0]}'; it has "
+            f"{', '.join(known) or 'none'}."
+        )
     try:
         policy = make(**options)
     except (TypeError, ValueError) as error:
@@ -302,6 +309,17 @@ def check_routed(text: str, qubits: int) -> None:
             f"Circuits of {qubits} qubits have no exact answer here, {MOST_CLASSICAL_QUBITS} at most; "
             "take classical=hold or classical=none."
         )
+
+
+def _options_of(make: Callable[..., RoutingPolicy]) -> list[str] | None:
+    """Return the names that a maker takes; None where it takes any, or does not say."""
+    try:
+        found = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found):
+        return None
+    return [each.name for each in found if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
 
 
 def _value(text: str) -> int | float | str:

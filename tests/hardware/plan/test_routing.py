@@ -15,6 +15,7 @@ from qdm_qiskit.hardware.plan.routing import (
     policy_of,
     policy_record,
 )
+from qdm_qiskit.tasks import plan
 
 QUESTION = StepQuestion(
     step=2, steps_left=2, images=4, qubits=3, seconds=2.0, seconds_after=2.0, seconds_spent=5.0,
@@ -40,7 +41,7 @@ def test_a_text_gives_the_policy_with_its_options():
         ("limits:", "is a name with options"),
         ("limits:queue", "is a name with options"),
         ("limits:queue=1,queue=2", "an option twice"),
-        ("limits:speed=1", "speed"),
+        ("limits:speed=1", "'limits' has no option 'speed'; it has seconds, queue,"),
         ("limits:queue=1.5", "queue"),
         ("limits:queue=-1", "queue is a number >= 0"),
         ("limits:seconds=nan", "seconds must be float, got nan"),
@@ -87,6 +88,13 @@ def test_what_a_policy_cannot_be_is_refused_in_one_line(text, says):
 )
 def test_a_limit_decides_at_its_value(text, changed, route):
     assert policy_of(text).decide(dataclasses.replace(QUESTION, **changed)).route == route
+
+
+def test_an_object_is_planned_by_name_and_given_when_it_is_sent(tmp_path):
+    policy = policy_of("limits")
+    with pytest.raises(InvalidOption, match="plan routing='given', and give the object") as caught:
+        plan(tmp_path, "engine", num_images=2, routing=policy)
+    assert "\n" not in str(caught.value)
 
 
 def test_exact_answers_of_wide_circuits_are_refused_when_planned():
