@@ -1,6 +1,7 @@
 """A run from its plan to its images: submitted, resumed, cancelled, replayed."""
 
 __all__ = [
+    "answers",
     "calibrations",
     "call_chain",
     "call_results",
@@ -10,6 +11,7 @@ __all__ = [
     "manifest",
     "parts",
     "replay",
+    "reservations",
     "reverse_chain",
     "verify",
 ]

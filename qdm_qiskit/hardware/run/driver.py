@@ -7,7 +7,7 @@ not matter which process goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from ...errors import (
-    BudgetExceeded,
     CalibrationMismatch,
     InvalidData,
     InvalidOption,
@@ -30,11 +29,10 @@ from ...execution.targets import parse_target
 from ..ledger.decision_files import lost_decisions
 from ..ledger.ledger import RunState
 from ..ledger.output_files import OUTPUTS, write_outputs
-from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
+from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, write_images
 from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
 from ..ledger.trained_files import TRAINING, write_trained
-from ..plan.calls import JobPlan
 from ..plan.plan_file import write_plan
 from ..plan.routing import GIVEN, RoutingPolicy, Verdict
 from ..plan.run_plan import PLAN, StepPlan
@@ -44,21 +42,22 @@ from ..providers.context import RunContext
 from ..providers.door import open_provider
 from ..providers.failures import JobRefused
 from ..providers.jobs import RunJobs
-from ..providers.requests import JobRequest, RunRequest
-from .calibrations import Record, RunCalibrations, RunRecords
+from ..providers.requests import JobRequest
+from .answers import Answers
+from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest
-from .parts import Answered, Part, Unanswered
+from .parts import Part, Unanswered
 from .refits import RunRefits
+from .reservations import Reservations
 from .reverse_chain import PlannedChain, probabilities_of
 from .router import PolicyStops, Router
 
 if TYPE_CHECKING:
     from ...sampling import Sampler
-    from .call_chain import Answerer, CallChain, CallJob
+    from .call_chain import CallChain
 
 __all__ = [
-    "Answers",
     "DrivenRun",
     "Waiting",
 ]
@@ -109,6 +108,7 @@ class DrivenRun:
         self._refits: RunRefits | None = None
         if run.plan.refit is not None:
             self._refits = RunRefits(run, run.plan.refit, self._parts, self._calibrations)
+        self._reservations = Reservations(run.plan, self._calibrations, self._refits)
         self._routing, self._look = routing, look
         self._router: Router | None = None
         self._jobs: RunJobs | None = None
@@ -137,7 +137,7 @@ class DrivenRun:
         first_time = state.state == "planned"
         jobs = self._open(detach)
         jobs.settle()
-        self._reserve(jobs, first_time)
+        self._reservations.reserve(jobs, first_time)
         self._ledger.set_run(self._plan.run_id, "running")
         self._tell_clock(jobs.provider)
         with self._failing():
@@ -375,12 +375,7 @@ class DrivenRun:
         self.retire()
         self._unfinished = "running"
         self._ledger.set_run(self._plan.run_id, "running")
-        missing = [
-            part[0]
-            for part in self._plan.parts_of(step)
-            if not counts_path(self._plan.folder, part[0]).exists()
-        ]
-        if missing and not self._finished():
+        if self._reservations.missing(step) and not self._finished():
             router.record(verdict, failure=failure)
         return True
 
@@ -391,7 +386,10 @@ class DrivenRun:
         assert self._jobs is not None
         jobs = self._jobs
         route = self._router.route(
-            step.step, chain, lambda: self._reserve_step(jobs, step.step), may_ask=answers.sends
+            step.step,
+            chain,
+            lambda: self._reservations.reserve_step(jobs, step.step),
+            may_ask=answers.sends,
         )
         if route == "device":
             return False
@@ -427,7 +425,7 @@ class DrivenRun:
         from .whole_chain import WholeChain, chain_of_calls
 
         chain = chain_of_calls(self._plan, self._sampler)
-        target = PlannedTarget(self._plan, self._answerer(answers))
+        target = PlannedTarget(self._plan, answers.of_calls)
         yield chain.images()
         for step in self._plan.steps:
             if isinstance(chain, WholeChain) or not self._kept_here(step, chain, answers):
@@ -439,7 +437,7 @@ class DrivenRun:
         """Compute the outputs of a QNN, and return the function that writes them."""
         from .qnn_chain import QnnChain
 
-        found = QnnChain(self._plan).ask(self._answerer(answers))
+        found = QnnChain(self._plan).ask(answers.of_calls)
         self._reached(self._plan.steps[0].name, 0)
         return partial(write_outputs, self._plan.folder, found)
 
@@ -449,35 +447,11 @@ class DrivenRun:
         from .training_chain import TrainingChain
 
         chain = TrainingChain(self._plan)
-        target = PlannedTarget(self._plan, self._answerer(answers))
+        target = PlannedTarget(self._plan, answers.of_calls)
         for step in self._plan.steps:
             chain.walk(target)
             self._reached(step.name, chain.left)
         return partial(write_trained, self._plan.folder, chain.files())
-
-    def _answerer(self, answers: Answers) -> Answerer:
-        """Return the function that gives the counts of the jobs of calls."""
-        exact = self._plan.target.partition(":")[0] == "engine"
-
-        def request(job: CallJob) -> RunRequest:
-            assert isinstance(job.plan, JobPlan)  # a refit is asked for by what takes it
-            if self._plan.estimator is not None:
-                pubs = job.estimator_pubs(self._parts.circuit)
-                return self._parts.estimate(job.plan, pubs)
-            return self._parts.request(
-                job.plan.name,
-                job.pubs(self._parts.circuit),
-                job.plan.shots,
-                job.distributions() if exact else None,
-                together=job.plan.together,
-            )
-
-        def answer(jobs: Sequence[CallJob]) -> list[Answered]:
-            return answers.of(
-                [Part(each.name, each.shapes, partial(request, each)) for each in jobs]
-            )
-
-        return answer
 
     def _reached(self, name: str, left: int) -> None:
         """Record that a step is done, unless it was before."""
@@ -536,44 +510,6 @@ class DrivenRun:
         )
 
     # -- around it ----------------------------------------------------------------------------
-
-    def _reserve(self, jobs: RunJobs, first_time: bool) -> None:
-        """Reserve for every job that has not been sent, all of them or none.
-
-        Where a policy decides step by step, each step's are reserved when it says so.
-        """
-        plan = self._plan
-        if plan.routing is not None:
-            return
-        parts = [part for part in plan.parts() if not counts_path(plan.folder, part[0]).exists()]
-        if self._calibrations is not None and parts:
-            calibration = self._calibrations.to_reserve()
-            parts += [] if calibration is None else [calibration]
-        if self._refits is not None and parts:
-            refit = self._refits.to_reserve()
-            parts += [] if refit is None else [refit]
-        left = jobs.provider.seconds_left() if first_time and plan.is_qpu else None
-        needed = sum(part[1] for part in parts)
-        if left is not None and needed > left:
-            raise BudgetExceeded(
-                f"{jobs.provider.title} says that the account has {left:.6g} QPU seconds left, and "
-                f"run {plan.run_id} takes about {needed:.6g}; plan fewer shots or images, or wait."
-            )
-        jobs.reserve(parts)
-
-    def _reserve_step(self, jobs: RunJobs, step: int) -> None:
-        """Reserve for the jobs of a step that has no counts, and for the calibration that it needs."""
-        parts = [
-            each
-            for each in self._plan.parts_of(step)
-            if not counts_path(self._plan.folder, each[0]).exists()
-        ]
-        if not parts:
-            return
-        for needed in (self._calibrations, self._refits):
-            more = None if needed is None else needed.to_reserve()
-            parts += [] if more is None else [more]
-        jobs.reserve(parts)
 
     def seconds_left(self) -> float | None:
         """Return the QPU seconds that the account may still use; None without a limit."""
@@ -648,124 +584,3 @@ class DrivenRun:
 
     def _state(self) -> RunState:
         return self._ledger.run_state(self._plan.run_id)
-
-
-@final
-class Answers:
-    """Counts for the computation of a run, by one process.
-
-    Args:
-        run: The run.
-        parts: Requests and counts of the run.
-        calibrations: Of its readout; None without mitigation.
-        refits: To its device; None without.
-        jobs: Its jobs.
-        detach: True to send the first missing job, and not wait for it.
-        send: True if jobs may be sent at all.
-    """
-
-    def __init__(
-        self,
-        run: RunContext,
-        parts: RunParts,
-        calibrations: RunCalibrations | None,
-        refits: RunRefits | None,
-        jobs: RunJobs,
-        *,
-        detach: bool,
-        send: bool,
-    ) -> None:
-        self._run, self._parts, self._jobs = run, parts, jobs
-        self._calibrations, self._refits = calibrations, refits
-        self._needed = [each for each in (calibrations, refits) if each is not None]
-        self._detach, self._send = detach, send
-        self.sends = send
-        """True if jobs may be sent, and decisions made."""
-        self.stopped = False
-        """True if a job was left to run behind us, so that its session has to stay open."""
-
-    def of(self, together: Sequence[Part]) -> list[Answered]:
-        """Return the counts of parts that do not depend on each other.
-
-        Raises:
-            Unanswered: If those of one are not here, and may not be waited for.
-        """
-        waits = self._send and not self._detach
-        if waits and len(together) > 1:
-            self._send_all(together)
-        found = [self._counts(each, waits) for each in together]
-        missing = [part for part, counts in zip(together, found, strict=True) if counts is None]
-        if missing:
-            self._stop(missing)
-        return [
-            Answered(
-                counts,
-                self._record(self._calibrations, part, counts, waits),
-                self._record(self._refits, part, counts, waits),
-            )
-            for part, counts in zip(together, found, strict=True)
-            if counts is not None
-        ]
-
-    def _send_all(self, together: Sequence[Part]) -> None:
-        """Send all missing jobs before waiting for any of them."""
-        missing = [each for each in together if self._stored(each) is None]
-        if not all(self._sent(each) for each in missing):
-            for needed in self._needed:
-                needed.obtain(self._jobs, None, send=True)
-        for each in missing:
-            if not self._jobs.start(each.request()):
-                return  # the rest is sent one by one, as jobs end
-
-    def _counts(self, part: Part, waits: bool) -> StoredCounts | None:
-        stored = self._stored(part)
-        if stored is not None:
-            return stored
-        if not self._sent(part):
-            for needed in self._needed:
-                # Before the counts, so that it is near in time; one on its way may come first.
-                at = None if waits else self._run.ledger.now()
-                needed.obtain(self._jobs, at, send=waits)
-        return self._jobs.obtain(part.request()) if waits else self._jobs.fetch(part.request())
-
-    def _record(
-        self, records: RunRecords[Record] | None, part: Part, stored: StoredCounts, waits: bool
-    ) -> Record | None:
-        """Return the calibration, or the refit, of counts."""
-        if records is None:
-            return None
-        found = records.obtain(self._jobs, stored.info.ran_at, send=waits)
-        if found is None:
-            self._stop([part])
-        return found
-
-    def _stop(self, missing: Sequence[Part]) -> None:
-        """Send the next job unless it was sent, and wait for nothing.
-
-        That is the calibration or the refit where there is none for now, or for the counts if they are
-        here; else the parts.
-        """
-        name = missing[0].name
-        if not self._send:
-            self._run.tell(f"{name}: not finished yet")
-            raise Unanswered
-        self.stopped = True
-        stored = [self._stored(each) for each in missing]
-        at = self._run.ledger.now() if stored[0] is None else stored[0].info.ran_at
-        if any(needed.start(self._jobs, at) for needed in self._needed):
-            raise Unanswered
-        left = [each for each, counts in zip(missing, stored, strict=True) if counts is None]
-        if all(self._jobs.start(each.request()) for each in left):
-            self._run.tell(f"{name} is sent; `qdm run resume` goes on")
-        raise Unanswered
-
-    def _sent(self, part: Part) -> bool:
-        """Return True if the job is there: its counts say then which calibration they need.
-
-        Of a job that ran yesterday that is one of yesterday; one of today would be paid in vain.
-        """
-        intention = self._jobs.latest(part.name)
-        return intention is not None and intention.state == "submitted"
-
-    def _stored(self, part: Part) -> StoredCounts | None:
-        return self._parts.stored(part.name, part.shapes, self._jobs.settle)
