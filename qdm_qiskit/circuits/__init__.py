@@ -25,14 +25,8 @@ from .koelle import q_dense, quantum_convolution
 from .line import line, line_amplitudes
 from .loaders import LOADERS, ExactLoader, Loader, make_loader
 from .parameters import input_parameters, weight_parameters
-from .readouts import z_readout
-from .spec import (
-    CircuitSpec,
-    ExpectationReadout,
-    ProbabilityReadout,
-    register_spec,
-    wire_to_qubit,
-)
+from .readouts import ExpectationReadout, ProbabilityReadout, z_readout
+from .spec import CircuitSpec, register_spec
 from .state_denoisers import (
     cacioppo_blocks,
     cacioppo_denoiser,
@@ -40,6 +34,7 @@ from .state_denoisers import (
     qamp_blocks,
     qamp_denoiser,
 )
+from .wires import wire_to_qubit
 
 __all__ = [
     "CIRCUITS",

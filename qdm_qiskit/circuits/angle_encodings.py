@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from ..errors import InvalidData, InvalidTemplate
 from .checks import check_choice, check_counts
 from .parameters import input_parameters
-from .spec import wire_to_qubit
+from .wires import wire_to_qubit
 
 __all__ = [
     "Axis",

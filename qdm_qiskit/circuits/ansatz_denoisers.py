@@ -1,6 +1,6 @@
 """Denoisers of images from any ansatz and any encoding of the catalogue, put together by name.
 
-Wires are numbered from the most significant bit; see :mod:`qdm_qiskit.circuits.spec`.
+Wires are numbered from the most significant bit; see :mod:`qdm_qiskit.circuits.wires`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from .checks import check_choice, check_counts
 from .entanglers import strongly_entangling_layers
 from .hierarchical import mera, qcnn
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
+from .readouts import ProbabilityReadout
+from .spec import CircuitSpec
+from .wires import wire_to_qubit
 
 __all__ = [
     "ANSATZES",

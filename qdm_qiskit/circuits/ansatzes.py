@@ -12,7 +12,7 @@ from qiskit.circuit.library import n_local
 from ..errors import InvalidTemplate
 from .checks import check_choice, check_counts
 from .parameters import weight_parameters
-from .spec import wire_to_qubit
+from .wires import wire_to_qubit
 
 __all__ = [
     "ROTATIONS",

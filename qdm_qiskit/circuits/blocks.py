@@ -17,7 +17,7 @@ from qiskit.synthesis import synth_qft_full
 from ..errors import InvalidTemplate
 from .checks import check_choice, check_counts
 from .parameters import weight_parameters
-from .spec import wire_to_qubit
+from .wires import wire_to_qubit
 
 __all__ = [
     "Mixing",

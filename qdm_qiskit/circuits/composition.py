@@ -31,7 +31,8 @@ from qiskit.quantum_info import Operator
 from ..arguments import of_kind
 from ..errors import InvalidData, InvalidTemplate
 from .parameters import input_parameters
-from .spec import CircuitSpec, ProbabilityReadout
+from .readouts import ProbabilityReadout
+from .spec import CircuitSpec
 
 __all__ = ["Part", "composed", "referenced", "with_reused_qubits"]
 

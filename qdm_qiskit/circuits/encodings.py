@@ -2,7 +2,7 @@
 
 The loader is the uniformly controlled rotation cascade of Möttönen, Vartiainen, Bergholm and
 Salomaa (2004), quant-ph/0407010, with every angle a parameter: one transpiled circuit loads any
-vector. Wires are numbered from the most significant bit; see :mod:`qdm_qiskit.circuits.spec`.
+vector. Wires are numbered from the most significant bit; see :mod:`qdm_qiskit.circuits.wires`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from qiskit.circuit import Parameter
 
 from .checks import check_counts
 from .parameters import weight_parameters
-from .spec import wire_to_qubit
+from .wires import wire_to_qubit
 
 __all__ = [
     "append_strongly_entangling_layers",

@@ -10,8 +10,9 @@ from qiskit import QuantumCircuit, qasm3, qpy
 
 from .catalog import Template
 from .drawing import drawing_svg, drawing_text
+from .readouts import ExpectationReadout, ProbabilityReadout
 from .saved import FORMAT, without_layout
-from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+from .spec import CircuitSpec
 
 __all__ = [
     "SCHEMA",

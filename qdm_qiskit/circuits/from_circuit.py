@@ -23,7 +23,8 @@ from ..errors import InvalidTemplate
 from .canonical import canonical_circuit
 from .loaders import EXACT, Loader
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
+from .readouts import ExpectationReadout, ProbabilityReadout, Readout
+from .spec import CircuitSpec
 
 __all__ = [
     "Loads",

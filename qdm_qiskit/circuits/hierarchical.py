@@ -13,7 +13,8 @@ from .blocks import append_conv_unit
 from .checks import check_choice, check_counts
 from .parameters import weight_parameters
 from .readouts import z_readout
-from .spec import CircuitSpec, wire_to_qubit
+from .spec import CircuitSpec
+from .wires import wire_to_qubit
 
 __all__ = [
     "Filter",

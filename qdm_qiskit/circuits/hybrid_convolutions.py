@@ -16,7 +16,8 @@ from .ansatzes import append_basic_entangling_layers
 from .checks import check_choice, check_counts
 from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
-from .spec import CircuitSpec, wire_to_qubit
+from .spec import CircuitSpec
+from .wires import wire_to_qubit
 
 __all__ = [
     "CHANNELS",

@@ -11,7 +11,9 @@ from qiskit import QuantumCircuit
 from .checks import check_counts
 from .entanglers import append_strongly_entangling_layers, pairwise_bell_stage
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
+from .readouts import ProbabilityReadout
+from .spec import CircuitSpec
+from .wires import wire_to_qubit
 
 __all__ = [
     "eeqdm",

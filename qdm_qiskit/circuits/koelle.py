@@ -18,7 +18,8 @@ from .checks import check_counts
 from .entanglers import append_strongly_entangling_layers
 from .line_circuits import line_order
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ProbabilityReadout
+from .readouts import ProbabilityReadout
+from .spec import CircuitSpec
 
 __all__ = [
     "SOURCE",

@@ -15,7 +15,8 @@ from qiskit.quantum_info import SparsePauliOp
 from ..errors import InvalidTemplate
 from .checks import check_choice, check_counts
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+from .readouts import ExpectationReadout, ProbabilityReadout
+from .spec import CircuitSpec
 
 __all__ = [
     "Readouts",

@@ -9,7 +9,8 @@ from qiskit.quantum_info import SparsePauliOp
 from .ansatzes import hardware_efficient
 from .checks import check_counts
 from .parameters import input_parameters
-from .spec import CircuitSpec, ExpectationReadout
+from .readouts import ExpectationReadout
+from .spec import CircuitSpec
 
 __all__ = ["bloch_angles", "mixed_step"]
 

@@ -25,7 +25,9 @@ from .blocks import (
 )
 from .checks import check_counts
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
+from .readouts import ProbabilityReadout
+from .spec import CircuitSpec
+from .wires import wire_to_qubit
 
 __all__ = [
     "Blocks",

@@ -19,7 +19,8 @@ from qiskit import QuantumCircuit
 from ..arguments import of_kind
 from ..circuits.composition import with_reused_qubits
 from ..circuits.fingerprint import circuit_fingerprint
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..errors import InvalidData
 
 __all__ = [

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..arguments import of_kind
 from ..circuits.composition import Part
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
 from .arrays import to_exact_array

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import wrong
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..diffusion.states import unit_states
 from ..engine import CircuitProgram
 from ..errors import TargetUnavailable

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..arguments import of_kind, wrong
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout, ProbabilityReadout
+from ..circuits.readouts import ExpectationReadout, ProbabilityReadout
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import CircuitProgram, compile_circuit
 from ..engine.evolution.pauli_readout import ObservableTable
 from ..engine.evolution.post_selection import least_norm

@@ -12,7 +12,8 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor
 
 from ..arguments import of_kind
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout
+from ..circuits.readouts import ExpectationReadout
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..errors import InvalidData, InvalidOption
 from ..execution.aer_primitives import estimated_noise
 from ..execution.devices import DeviceLike, as_backend

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..execution.calls import CallResult
 from ..mitigation.bit_readout import BitReadout
 from ..mitigation.expectation import errors_of_sums

@@ -14,7 +14,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.circuit.library.raw_feature_vector import ParameterizedInitialize
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 
-from ..circuits.spec import CircuitSpec, ExpectationReadout
+from ..circuits.readouts import ExpectationReadout
+from ..circuits.spec import CircuitSpec
 from ..engine.lowering.pauli_sums import as_pauli_sum, as_sparse_observable
 from ..engine.primitives.circuit_cache import MAX_OUTCOME_QUBITS, measured_outcomes
 from ..errors import InvalidData, UnsupportedCircuit

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..circuits.composition import Part
-from ..circuits.spec import CircuitSpec, ProbabilityReadout, register_spec
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec, register_spec
 from ..circuits.state_denoisers import Blocks
 from ..diffusion.states import unit_states
 from ..errors import TargetUnavailable

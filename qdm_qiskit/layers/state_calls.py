@@ -20,7 +20,8 @@ from qiskit.synthesis import qs_decomposition
 from torch import Tensor
 
 from ..circuits.composition import Part, composed, referenced
-from ..circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+from ..circuits.readouts import ExpectationReadout, ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..diffusion.states import unit_states
 from ..errors import InvalidData
 from ..execution.calls import CallResult, CircuitCall

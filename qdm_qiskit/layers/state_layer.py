@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..arguments import of_kind
 from ..circuits.composition import Part
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..diffusion.states import unit_states
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption

@@ -19,8 +19,9 @@ from ..arguments import of_kind, wrong
 from ..circuits import CIRCUITS
 from ..circuits.canonical import canonical_circuit
 from ..circuits.loaders import EXACT, loader_name
+from ..circuits.readouts import ExpectationReadout, ProbabilityReadout, Readout
 from ..circuits.saved import circuit_from_text, circuit_text
-from ..circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
+from ..circuits.spec import CircuitSpec
 from ..errors import InvalidData, InvalidOption, unknown_name
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from qiskit import QuantumCircuit
 
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..engine import CircuitProgram, compile_circuit
 from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit

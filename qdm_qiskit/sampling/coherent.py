@@ -25,7 +25,8 @@ from qiskit.providers import BackendV2
 from torch import Tensor
 
 from ..circuits.composition import Part, composed
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..diffusion import DiffusionProcess
 from ..errors import InvalidData, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall

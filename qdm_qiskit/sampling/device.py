@@ -15,7 +15,7 @@ from qiskit.providers import BackendV2
 from torch import Tensor
 
 from ..circuits.loaders import loader_name
-from ..circuits.spec import ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
 from ..errors import InvalidData, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.distributions import signal_left, total_variation_distance

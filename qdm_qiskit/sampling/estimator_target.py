@@ -7,7 +7,7 @@ from typing import Any, final
 
 from qiskit import QuantumCircuit
 
-from ..circuits.spec import ExpectationReadout
+from ..circuits.readouts import ExpectationReadout
 from ..errors import InvalidOption, UnsupportedCircuit
 from ..execution.calls import CallResult, CircuitCall
 from ..execution.counts import checked_shots

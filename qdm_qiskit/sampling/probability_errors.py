@@ -14,7 +14,7 @@ from typing import final
 
 import numpy as np
 
-from ..circuits.spec import ProbabilityReadout
+from ..circuits.readouts import ProbabilityReadout
 from ..mitigation.bit_readout import BitReadout, along_bits
 
 __all__ = ["ProbabilityErrors"]

@@ -11,7 +11,8 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.transpiler import Target as DeviceTarget
 
-from ..circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+from ..circuits.readouts import ExpectationReadout, ProbabilityReadout
+from ..circuits.spec import CircuitSpec
 from ..engine import CircuitProgram
 from ..execution.calls import CallResult, CircuitCall
 from ..execution.distributions import normalized

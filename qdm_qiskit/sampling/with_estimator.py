@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-from ..circuits.spec import ExpectationReadout
+from ..circuits.readouts import ExpectationReadout
 from ..errors import InvalidOption
 from ..execution.calls import CallResult, CircuitCall
 from ..execution.estimator_options import options_from_text

@@ -12,7 +12,7 @@ import torch
 from qiskit_machine_learning.connectors import TorchConnector
 
 from ..arguments import wrong
-from ..circuits.spec import ExpectationReadout, ProbabilityReadout
+from ..circuits.readouts import ExpectationReadout, ProbabilityReadout
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall

@@ -17,7 +17,8 @@ from qdm_qiskit.circuits import (
     conditioned_latent_denoiser,
     qamp_layers,
 )
-from qdm_qiskit.circuits.spec import ProbabilityReadout, register_spec
+from qdm_qiskit.circuits.readouts import ProbabilityReadout
+from qdm_qiskit.circuits.spec import register_spec
 from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.layers.state_layer import StateLayer
 from tests.helpers import generator

@@ -15,7 +15,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qdm_qiskit.circuits import CircuitSpec
-from qdm_qiskit.circuits.spec import ProbabilityReadout
+from qdm_qiskit.circuits.readouts import ProbabilityReadout
 from qdm_qiskit.engine import compile_circuit
 from qdm_qiskit.errors import CalibrationMismatch, InvalidData, InvalidOption, TargetUnavailable
 from qdm_qiskit.execution.calls import CircuitCall

@@ -11,7 +11,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import Operator, SparseObservable, SparsePauliOp
 
 from ...arguments import all_of_kind
-from ...circuits.spec import WAY_TO_SUMS
+from ...circuits.readouts import WAY_TO_SUMS
 from ...errors import InvalidData
 
 __all__ = [

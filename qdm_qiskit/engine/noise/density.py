@@ -12,7 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ...arguments import all_of_kind
-from ...circuits.spec import WAY_TO_SUMS
+from ...circuits.readouts import WAY_TO_SUMS
 from ...errors import InvalidData
 from ..evolution.autograd_ops import in_full_precision
 from ..lowering.pauli_sums import pauli_sum_key

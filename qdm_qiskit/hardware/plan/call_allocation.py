@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, final
 
 import numpy as np
 
-from ...circuits.spec import ProbabilityReadout
+from ...circuits.readouts import ProbabilityReadout
 from ...errors import InvalidData, InvalidOption
 from ...execution.calls import CircuitCall
 from ...progress import Progress

@@ -43,7 +43,7 @@ NO_TIMING = Timing(
 
 def is_one_circuit(trained: TrainedRun) -> bool:
     """Return True if a model is one circuit whose outcomes are read, with arithmetic around it."""
-    from ...circuits.spec import ProbabilityReadout
+    from ...circuits.readouts import ProbabilityReadout
     from ...models import CircuitDenoiser
 
     model = trained.model

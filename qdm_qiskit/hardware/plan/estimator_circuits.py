@@ -12,7 +12,7 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 
 from ...canonical_json import canonical_json
-from ...circuits.spec import ExpectationReadout
+from ...circuits.readouts import ExpectationReadout
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.calls import CircuitCall
 from ...execution.counts import MAX_CLBITS

@@ -18,8 +18,9 @@ from qiskit.quantum_info import SparsePauliOp
 
 from ...archives import Headers, read_arrays
 from ...canonical_json import canonical_json
+from ...circuits.readouts import ExpectationReadout, ProbabilityReadout
 from ...circuits.saved import circuit_from_text, circuit_text
-from ...circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+from ...circuits.spec import CircuitSpec
 from ...errors import InvalidData, InvalidPlan
 from ...execution.calls import CircuitCall
 from ...files import parse_json

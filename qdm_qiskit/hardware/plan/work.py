@@ -12,7 +12,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
-from ...circuits.spec import ProbabilityReadout
+from ...circuits.readouts import ProbabilityReadout
 from ...errors import InvalidOption
 from ...execution.calls import CircuitCall
 from ...execution.targets import Target

@@ -12,7 +12,7 @@ from qiskit.circuit import Parameter
 from torch import Tensor
 
 from ...circuits import CircuitSpec
-from ...circuits.spec import ProbabilityReadout
+from ...circuits.readouts import ProbabilityReadout
 from ...execution.calls import CircuitCall
 from ...layers.arrays import to_array
 from ...layers.calling import ExactTarget

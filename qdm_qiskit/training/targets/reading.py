@@ -14,7 +14,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from torch import Tensor
 
 from ...circuits import CircuitSpec
-from ...circuits.spec import ExpectationReadout, ProbabilityReadout
+from ...circuits.readouts import ExpectationReadout, ProbabilityReadout
 from ...layers.executors import renormalised
 from ...mitigation.expectation import (
     MeasurementPlan,

@@ -324,7 +324,7 @@ def _on_qnn(
     """Return qiskit-machine-learning's own QNNs on Aer's primitives, for comparison."""
     from qiskit_aer.primitives import EstimatorV2, SamplerV2
 
-    from ...circuits.spec import ExpectationReadout
+    from ...circuits.readouts import ExpectationReadout
     from ...layers import qnn_executor
 
     primitives: list[Any] = []

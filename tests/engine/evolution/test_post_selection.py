@@ -15,7 +15,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qdm_qiskit.circuits.spec import CircuitSpec, ProbabilityReadout
+from qdm_qiskit.circuits.readouts import ProbabilityReadout
+from qdm_qiskit.circuits.spec import CircuitSpec
 from qdm_qiskit.engine import compile_circuit, fubini_study_metric
 from qdm_qiskit.errors import InvalidData, UnsupportedCircuit
 from qdm_qiskit.layers import QuantumLayer

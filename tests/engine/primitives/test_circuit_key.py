@@ -31,7 +31,8 @@ from qiskit.quantum_info import (
 from qiskit_aer.noise import NoiseModel
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
-from qdm_qiskit.circuits.spec import ExpectationReadout, register_spec
+from qdm_qiskit.circuits.readouts import ExpectationReadout
+from qdm_qiskit.circuits.spec import register_spec
 from qdm_qiskit.engine import (
     EngineEstimator,
     EngineEstimatorGradient,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from qiskit import QuantumCircuit
 
-from qdm_qiskit.circuits.spec import ExpectationReadout
+from qdm_qiskit.circuits.readouts import ExpectationReadout
 from qdm_qiskit.cli.main import main
 from qdm_qiskit.diffusion import make_process
 from qdm_qiskit.engine.noise import MAX_AUTO_DENSITY_QUBITS
