@@ -13,7 +13,7 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
-from ..arguments import all_of_kind, of_kind
+from ..arguments import all_of_kind, checked_text, of_kind
 from ..errors import InvalidData, InvalidTemplate
 from ..notebook import Markup, card, drawing, facts, folded, note, one_line
 from .drawing import drawing_text
@@ -479,6 +479,7 @@ def register_spec(
         InvalidTemplate: The same as for :class:`CircuitSpec`.
     """
     of_kind(circuit, QuantumCircuit, "circuit")
+    checked_text(source, "source")
     qubits = tuple(range(circuit.num_qubits))
     return CircuitSpec(
         name=circuit.name,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..arguments import checked_path, of_kind
+from ..arguments import checked_path, of_kind, wrong
 from ..circuits import Loader
 from ..diffusion import OnStep
 from ..errors import InvalidOption
@@ -103,6 +103,8 @@ def sample(
     >>> exact.images.shape, noisy.trajectory.shape
     ((4, 1, 2, 2), (3, 2, 1, 2, 2))
     """
+    if not isinstance(options.get("scheduler", ""), str):
+        raise wrong(options["scheduler"], "scheduler", "a name", "an object goes to sampler=")
     if config is None:
         named: dict[str, Any] = {"loader": loader} if isinstance(loader, str) else {}
         if isinstance(options.get("primitive_options"), Mapping):

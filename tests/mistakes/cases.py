@@ -12,7 +12,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from qdm_qiskit.circuits import register_spec
+from qdm_qiskit.engine import EngineSampler
 from qdm_qiskit.evaluation import AccumulatedMetric, measure_images
+from qdm_qiskit.sampling import DDIM
 from qdm_qiskit.training import BestCheckpoint, EarlyStopping
 
 circuit = QuantumCircuit(1)
@@ -38,6 +40,8 @@ PYTHON = (
     'program.expectation(SparsePauliOp("Z"), torch.zeros(3, 1), torch.zeros(1))',
     "qdm.QuantumLayer(circuit)",
     'register_spec("eeqdm", source="mine")',
+    "register_spec(circuit, source=3)",
+    'EngineSampler(seed="seven")',
     'qdm.compile_noisy(circuit, "fake_torino")',
     'qdm.load_backend("fake_torinio")',
     'qdm.make_runner("noisy:fake_torin", seed=0)',
@@ -56,6 +60,7 @@ PYTHON = (
     'qdm.load_run("nowhere")',
     "qdm.load_run(3)",
     'qdm.sample("nowhere", shots=0)',
+    'qdm.sample("nowhere", scheduler=DDIM())',
     'qdm.load_dataset("digit", image_size=8)',
     'measure_images(images, images[:, :, :4], ["psnr"])',
     'measure_images(images, images, ["psnt"])',

@@ -29,7 +29,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
-from ...arguments import of_kind, wrong
+from ...arguments import of_kind, whole_number, wrong
 from ...errors import InvalidData, InvalidOption, QdmError, UnsupportedCircuit
 from ..lowering.pauli_sums import as_pauli_sum, observable_key
 from .batches import row_slices
@@ -84,7 +84,7 @@ class EngineEstimator(BaseEstimatorV2):
         cache: CircuitCache | None = None,
     ) -> None:
         self._default_precision = _precision(default_precision)
-        self._seed = seed
+        self._seed = _checked_seed(seed)
         self.dtype, self.device = _dtype(dtype), _device(device)
         self.cache = _cache(cache)
 
@@ -263,7 +263,7 @@ class EngineSampler(BaseSamplerV2):
         cache: CircuitCache | None = None,
     ) -> None:
         self._default_shots = _shots(default_shots)
-        self._seed = seed
+        self._seed = _checked_seed(seed)
         self.dtype, self.device = _dtype(dtype), _device(device)
         self.cache = _cache(cache)
 
@@ -449,6 +449,14 @@ def _shots(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise InvalidOption(f"shots is an integer of at least 1, got {value!r}.")
     return int(value)
+
+
+def _checked_seed(seed: Any) -> Seed:
+    if seed is None or isinstance(seed, np.random.Generator):
+        return seed
+    if whole_number(seed, "seed") < 0:
+        raise InvalidOption(f"seed is at least 0, got {seed!r}.")
+    return int(seed)
 
 
 def _dtype(dtype: torch.dtype) -> torch.dtype:
