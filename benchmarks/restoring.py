@@ -3,7 +3,8 @@
 For each seed models are trained: on the digits a circuit (Q-Dense), the small classical U-Net and the
 latent model on a line, on iris the latent model. Each restores its test images with 8 draws of each:
 half of the picture, half of the pixels, or columns of rows hidden, or all but the means of 2 x 2 pixels
-(super-resolution), with one walk of each step and with four (RePaint). Beside it stand the mean of the
+(super-resolution), with one walk of each step and with four (RePaint), and by choosing among 512
+samples. So do the models whose latents tell no x_0 on the way. Beside it stand the mean of the
 training images, the nearest of them, bilinear interpolation, and mean and draws of a Gaussian given
 what is known. `mse` is that of the mean of the draws over what was hidden; `crps` is a proper score of
 the draws. A latent diffusion, a GAN and a VAE with as many parameters are fitted beside each model
@@ -53,8 +54,17 @@ MODELS: dict[str, tuple[str, dict[str, Any], tuple[dict[str, Any], ...]]] = {
     ),
     "line": ("line-digits", {"epochs": 60, "decay_every": 4, "decay_factor": 0.8}, IMAGES),
     "line, iris": ("line-iris", {}, ROWS),
+    "coded": ("coded-digits", {}, IMAGES),
+    "line_amplitudes": ("line-amplitudes-digits", {}, IMAGES),
+    "cacioppo_latent": ("cacioppo-latent-digits", {}, IMAGES),
+    "mixed_quddpm": ("mixed-digits", {}, IMAGES),
 }
 COUNT, DRAWS, SAMPLES = 64, 8, 512
+WAYS: dict[str, dict[str, int]] = {
+    "1 walk": {"resamples": 1},
+    "4 walks": {"resamples": 4},
+    f"of {SAMPLES}": {"candidates": SAMPLES},
+}
 
 
 def one(model: str, seed: int, steps: int) -> dict[str, Any]:
@@ -67,28 +77,25 @@ def one(model: str, seed: int, steps: int) -> dict[str, Any]:
             preset, run, seed=seed, sample_every=0, baseline=False, log_with="none", **options
         )
         for asked in hidden:
-            for resamples in (1, 4):
-                made = qdm.restore(
-                    run, count=COUNT, draws=DRAWS, resamples=resamples, seed=seed, **asked
-                )
+            for way, chosen in WAYS.items():
+                made = qdm.restore(run, count=COUNT, draws=DRAWS, seed=seed, **chosen, **asked)
                 word = next(iter(f"{key} {value}" for key, value in asked.items()))
                 rows = found.setdefault(word, {})
                 for name, each in made.errors.items():
                     if name == "run":
-                        name = f"{model}, {resamples} walk{'s' if resamples > 1 else ''}"
+                        name = f"{model}, {way}"
                     rows[name] = {"mse": each.mse.estimate, "crps": each.crps.estimate}
                 if made.columns:
-                    found.setdefault("columns", {})[f"{word}, {resamples}"] = made.columns
-        sizes = compete(run, steps=steps)
-        subjects = [
-            run_subject(run, seed=seed, name=model),
-            *competitor_subjects(run, seed=seed),
-        ]
+                    found.setdefault("columns", {})[f"{word}, {way}"] = made.columns
+        subjects = [run_subject(run, seed=seed, name=model)]
+        parameters = {model: qdm.load_run(run).model.num_parameters}
+        if steps:
+            parameters |= compete(run, steps=steps).parameters
+            subjects += competitor_subjects(run, seed=seed)
         test = _flat(subjects[0].training_split().test.images)
         kid = {each.name: kernel_distance(_flat(each.draw(SAMPLES)), test) for each in subjects}
         real = subjects[0].training_split().train.images[:SAMPLES]
         kid["training images"] = kernel_distance(_flat(real), test)
-    parameters = {model: sizes.model_parameters, **sizes.parameters}
     return {"restored": found, "kid": kid, "parameters": parameters}
 
 
@@ -100,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1_500, help="Of each competitor.")
+    parser.add_argument("--steps", type=int, default=1_500, help="Of each competitor; 0: none.")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     machine.one_thread()

@@ -42,6 +42,10 @@ def restore(
     resamples: Annotated[
         int, typer.Option(help="Times that each step is walked: 1 replaces, more is RePaint's.")
     ] = 1,
+    candidates: Annotated[
+        int | None,
+        typer.Option(help="Choose draws among so many samples, instead of leading the chain."),
+    ] = None,
     label: Annotated[int | None, typer.Option(help="Class of all images; guided models.")] = None,
     scheduler: Annotated[
         str, typer.Option("--sampler", "--scheduler", help="process, ddpm or ddim.")
@@ -75,6 +79,7 @@ def restore(
         count=count,
         draws=draws,
         resamples=resamples,
+        candidates=candidates,
         out=out,
         shots=shots,
         label=label,

@@ -24,7 +24,8 @@ __all__ = [
 ]
 
 MOST_ASKED = 16
-"""Most predictions that one step asks for beyond its first; a step that never ends is refused."""
+"""Most predictions that one step of another package's sampler asks for beyond its first; a step that
+never ends is refused."""
 
 
 class Chain:
@@ -153,7 +154,7 @@ class Chain:
                 f"Sampler '{name}' asks about times t = 1 to {self.process.num_steps}, got {t!r} at "
                 f"step t={self._seen[0].t}."
             )
-        if len(self._seen) > MOST_ASKED:
+        if len(self._seen) > MOST_ASKED and not is_built_in(self.sampler):
             raise InvalidData(
                 f"Sampler '{name}' asks for more than {MOST_ASKED} predictions at step "
                 f"t={self._seen[0].t}."

@@ -115,6 +115,7 @@ def restore(
     count: int = 16,
     draws: int = 8,
     resamples: int = 1,
+    candidates: int | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -137,6 +138,8 @@ def restore(
         count: Images at most.
         draws: Draws of each image.
         resamples: Times that each step but the last is walked: 1 is replacement, more is RePaint's.
+        candidates: Make so many samples, of a guided model of each class, and choose each image's draws
+            from them by what is known, in the place of leading the chain.
         out: Folder for ``restored.npz`` and ``restoration.json``; None writes nothing.
         progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``shots=1024``, ``seed=1``,
@@ -184,7 +187,14 @@ def restore(
     if config.label is not None:
         told = np.full(len(known.images), config.label)
     result = restore_images(
-        trained, known, config, labels=told, draws=draws, resamples=resamples, progress=progress
+        trained,
+        known,
+        config,
+        labels=told,
+        draws=draws,
+        resamples=resamples,
+        candidates=candidates,
+        progress=progress,
     )
     progress(Message("filling by the trivial competitors"))
     others = fills(split.train.images, known)

@@ -105,6 +105,8 @@ def test_rows_are_imputed_and_written_as_a_table(rows, tmp_path):
         ({"table": "x.csv"}, "not on rows"),
         ({"table": "x.csv", "mask": "left"}, "A table has its gaps"),
         ({"mask": "left", "chain": "coherent"}, "no steps to restore in"),
+        ({"mask": "left", "candidates": 7}, "candidates is from the 8 draws to 100000, got 7"),
+        ({"mask": "left", "candidates": 8, "resamples": 2}, "without resampling"),
         ({"mask": "left", "images": np.full((1, 1, 4, 4), np.nan)}, "NaN hides pixels already"),
     ],
 )
@@ -120,12 +122,38 @@ def test_blocks_of_a_tables_cells_are_refused(rows):
     assert "\n" not in str(caught.value)
 
 
-def test_latents_that_are_states_are_refused_without_advice_that_does_not_help(tmp_path):
-    qdm.train("line-amplitudes-digits", tmp_path / "run", train_count=24, **SMALL)
-    with pytest.raises(InvalidOption, match="latents that are unit states") as caught:
-        qdm.restore(tmp_path / "run", mask="left", count=2, draws=1)
-    assert "process velocity" not in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("coded", {"side": 2, "inner_options": ("depth=1",)}),
+        ("line_amplitudes", {"latent_qubits": 2, "depth": 1, "codec": "pca"}),
+        ("cacioppo_latent", {"latent_qubits": 2, "depths": (1, 1, 1), "guided": True}),
+        ("mixed_quddpm", {"num_qubits": 1, "depth": 1}),
+    ],
+)
+def test_latents_that_tell_no_x_0_are_restored(model, options, tmp_path):
+    qdm.train(model, tmp_path / "run", image_size=4, train_count=24, **options, **SMALL)
+    made = qdm.restore(tmp_path / "run", mask="left", count=3, draws=2, seed=1)
+    np.testing.assert_array_equal(made.draws[..., 2:], np.stack([made.truth[..., 2:]] * 2))
+    assert made.manifest["sampler"]["way"] == "rollouts"
+    again = qdm.restore(tmp_path / "run", mask="left", count=3, draws=2, seed=1)
+    np.testing.assert_array_equal(again.draws, made.draws)
+    chosen = qdm.restore(tmp_path / "run", mask="top", count=3, draws=2, candidates=6)
+    assert (chosen.draws[:, :, :, 2:] == chosen.truth[None, :, :, 2:]).all()
+    assert chosen.manifest["sampler"]["candidates"] == 6
+
+
+def test_candidates_are_chosen_by_what_is_known_and_for_each_image_alone(run):
+    made = qdm.restore(run, mask="left", count=4, draws=3, candidates=20, seed=5)
+    samples = qdm.sample(run, num_images=20, seed=5).images
+    off = np.square(samples[:, None] - made.truth[None])[..., 2:].sum(axis=(2, 3, 4))
+    nearest = np.argsort(off, axis=0)[:3]
+    for image in range(4):
+        np.testing.assert_array_equal(
+            made.draws[:, image, ..., :2], samples[nearest[:, image]][..., :2]
+        )
+    alone = qdm.restore(run, mask="left", count=1, draws=3, candidates=20, seed=5)
+    np.testing.assert_array_equal(alone.draws, made.draws[:, :1])
 
 
 def test_a_mask_file_of_another_shape_is_refused(run, tmp_path):
