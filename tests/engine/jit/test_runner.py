@@ -846,7 +846,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from qdm_qiskit.engine import compile_circuit
-from qdm_qiskit.engine.jit import compiler as kernels
+from qdm_qiskit import machine_code as kernels
 
 w, x, circuit = ParameterVector("w", 20), ParameterVector("x", 3), QuantumCircuit(3)
 for q in range(3):
