@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from seeds import interval
 
 from qdm_qiskit.evaluation.distances import kernel_distance
 from qdm_qiskit.noise_sources import find_source
@@ -40,16 +40,6 @@ from qdm_qiskit.training import load_split, resolve_run, train
 
 SOURCES = ("hadamard", "hadamard:fake_torino", "haar", "walk", "walk:12,0.3")
 BITS = 2**20
-
-
-def interval(values: list[float]) -> dict[str, float]:
-    found = np.array(values)
-    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return {
-        "mean": float(found.mean()),
-        "low": float(found.mean() - half),
-        "high": float(found.mean() + half),
-    }
 
 
 def samples(run: TrainedRun, images: int, seed: int, source: str | None) -> np.ndarray:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -65,6 +66,33 @@ def block_sweeps(
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 9)(compiled(function))
 
 
+class _Block(NamedTuple):
+    """Addresses of the states before and behind a block, and of what it does to them."""
+
+    here: ir.Value
+    behind: ir.Value
+    quaternions: ir.Value
+    below: ir.Value
+    size: ir.Value
+
+
+def _block(
+    b: ir.IRBuilder,
+    rooms: ir.Value,
+    vectors: ir.Value,
+    table: ir.Value,
+    k: ir.Value,
+    size: ir.Value,
+) -> _Block:
+    return _Block(
+        row_address(b, rooms, b.mul(k, size)),
+        row_address(b, rooms, b.mul(b.add(k, INT64(1)), size)),
+        row_address(b, vectors, b.mul(k, INT64(8))),
+        load_number(b, table, k),
+        size,
+    )
+
+
 class _Writer:
     def __init__(
         self,
@@ -82,6 +110,10 @@ class _Writer:
         best = variable(b)
         factor = variable(b)
         last = b.mul(blocks, size)
+
+        def block(k: ir.Value) -> _Block:
+            return _block(b, rooms, vectors, table, k, size)
+
         with loop(b, sweeps) as sweep:
             pushed = b.and_(
                 b.icmp_signed("<=", free, sweep),
@@ -95,17 +127,19 @@ class _Writer:
             with b.if_then(b.or_(pushed, b.icmp_signed("==", sweep, INT64(0)))):
                 self._begin(b, rooms, size)
                 with loop(b, blocks) as k:
-                    self._apply(b, rooms, vectors, table, k, size, back=False)
+                    self._apply(b, block(k), back=False)
             with loop(b, size) as row:
                 store_row(b, rooms, b.add(last, row), load_row(b, wanted, row))
             with loop(b, blocks) as number:
                 k = b.sub(b.sub(blocks, INT64(1)), number)
-                self._raise(b, rooms, vectors, table, k, size)
-                self._apply(b, rooms, vectors, table, k, size, back=True)
+                each = block(k)
+                self._raise(b, each)
+                self._apply(b, each, back=True)
             self._begin(b, rooms, size)
             with loop(b, blocks) as k:
-                self._raise(b, rooms, vectors, table, k, size)
-                self._apply(b, rooms, vectors, table, k, size, back=False)
+                each = block(k)
+                self._raise(b, each)
+                self._apply(b, each, back=False)
             with carrying(b, size, [constant(0.0)]) as (row, total, new):
                 found = load_row(b, rooms, b.add(last, row))
                 new.append(fma(b, found, load_row(b, wanted, row), total[0]))
@@ -136,35 +170,13 @@ class _Writer:
                 store_row(b, before, row, value)
                 store_row(b, vectors, row, unit)
 
-    def _apply(
-        self,
-        b: ir.IRBuilder,
-        rooms: ir.Value,
-        vectors: ir.Value,
-        table: ir.Value,
-        k: ir.Value,
-        size: ir.Value,
-        *,
-        back: bool,
-    ) -> None:
-        here, behind = b.mul(k, size), b.mul(b.add(k, INT64(1)), size)
-        source, goal = (behind, here) if back else (here, behind)
-        arguments = [row_address(b, rooms, source), row_address(b, rooms, goal)]
-        arguments += [row_address(b, vectors, b.mul(k, INT64(8))), load_number(b, table, k), size]
+    def _apply(self, b: ir.IRBuilder, block: _Block, *, back: bool) -> None:
+        source, goal = (block.behind, block.here) if back else (block.here, block.behind)
+        arguments = [source, goal, block.quaternions, block.below, block.size]
         b.call(self.applied, [*arguments, INT64(int(back))])
 
-    def _raise(
-        self,
-        b: ir.IRBuilder,
-        rooms: ir.Value,
-        vectors: ir.Value,
-        table: ir.Value,
-        k: ir.Value,
-        size: ir.Value,
-    ) -> None:
-        here, behind = b.mul(k, size), b.mul(b.add(k, INT64(1)), size)
-        arguments = [row_address(b, rooms, behind), row_address(b, rooms, here)]
-        arguments += [row_address(b, vectors, b.mul(k, INT64(8))), load_number(b, table, k), size]
+    def _raise(self, b: ir.IRBuilder, block: _Block) -> None:
+        arguments = [block.behind, block.here, block.quaternions, block.below, block.size]
         b.call(self.raised, arguments)
 
     def _applied(self) -> ir.Function:
