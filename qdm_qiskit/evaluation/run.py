@@ -18,8 +18,8 @@ from ..files import read_json_object
 from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import load_run
-from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.step_records import SHOT_NOISE_ONLY
 from ..training import load_split, read_history
 from ..training.constant_predictions import constant_predictions
 from ..training.run_data import NOT_VERIFIED, at_place

@@ -50,7 +50,7 @@ def training_run(
         MissingData, InvalidCheckpoint, InvalidData: If a file is missing or cannot be used.
     """
     from ..sampling import load_run
-    from ..sampling.device import layer_calls
+    from ..sampling.model_calls import layer_calls
     from ..transpiling.cost import logical_cost
 
     run = load_run(folder)

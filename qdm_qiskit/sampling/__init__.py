@@ -4,19 +4,15 @@ from .analytic import AnalyticDPM
 from .call_targets import EngineShots, RunnerTarget
 from .config import SamplingConfig
 from .continuous import FlowODE, ReverseSDE
-from .device import (
-    DevicePredictor,
-    StepRecord,
-    by_step,
-    register_probabilities,
-    unrolled_circuit,
-)
+from .device import DevicePredictor
 from .discrete import DDIM, DDPM, DPMSolver
+from .one_circuit import register_probabilities, unrolled_circuit
 from .pipeline import PipelineOutput, QDMPipeline
 from .sample import sample
 from .samplers import Ask, ProcessSampler, Sampler, Seen, Step
 from .samples import Samples, check_output, read_calibration, write_samples
 from .schedulers import SAMPLERS, find_sampler
+from .step_records import StepRecord, by_step
 from .trained_run import TrainedRun, chosen_labels, load_run
 
 __all__ = [

@@ -21,7 +21,8 @@ from ..rng import stream
 from .call_targets import EngineShots, KeptCircuits, Programs
 from .coherent import ChainResult, CoherentChain
 from .config import SamplingConfig
-from .device import DevicePredictor, hands_on_states
+from .device import DevicePredictor
+from .model_calls import hands_on_states
 from .samplers import Sampler
 
 if TYPE_CHECKING:

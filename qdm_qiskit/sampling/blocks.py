@@ -28,9 +28,9 @@ from ..mitigation.readout import ReadoutCalibration
 from ..work import WorkItem, item_seed
 from .call_targets import KeptCircuits
 from .config import SamplingConfig
-from .device import StepRecord
 from .sample import sample
 from .samples import Samples
+from .step_records import StepRecord
 from .trained_run import TrainedRun, load_run
 
 __all__ = [

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, final
 
 import numpy as np
@@ -15,16 +12,11 @@ from qiskit.providers import BackendV2
 from torch import Tensor
 
 from ..circuits.loaders import loader_name
-from ..circuits.readouts import ProbabilityReadout
-from ..errors import InvalidData, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.distributions import signal_left, total_variation_distance
 from ..execution.runner import CircuitRunner
-from ..layers import BranchLayer, StateLayer
-from ..layers.arrays import device_of, exact, to_array
-from ..layers.calling import Caller, ExactTarget, answered_by, calls_of, quantum_layers
-from ..layers.executors import read_probabilities
-from ..layers.state_calls import ObservableWay
+from ..layers.arrays import device_of
+from ..layers.calling import answered_by
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser
 from ..progress import Progress, silent
@@ -38,127 +30,18 @@ from .call_targets import (
     Programs,
     RunnerTarget,
     Seen,
-    check_postselected,
     check_result,
 )
 from .config import SamplingConfig
+from .model_calls import check_has_calls, layer_calls, programs_of, way_of
+from .step_records import SHOT_NOISE_ONLY, StepRecord, root_mean_square
 from .with_estimator import WithEstimator, check_reads_values, reads_values
 
 __all__ = [
-    "SHOT_NOISE_ONLY",
     "DevicePredictor",
     "EnginePredictor",
-    "StepRecord",
-    "by_step",
-    "check_has_calls",
-    "decoded",
-    "hands_on_states",
-    "layer_calls",
     "predicted",
-    "programs_of",
-    "register_probabilities",
-    "root_mean_square",
-    "unrolled_circuit",
-    "way_of",
 ]
-
-SHOT_NOISE_ONLY = "No device noise, shot noise only."
-"""Verdict of targets that run circuits without a device's noise."""
-
-
-def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
-    """Return the model's full circuit with its weights bound and its inputs free.
-
-    One circuit serves every image and step: only the input values differ, which
-    :meth:`~qdm_qiskit.circuits.CircuitSpec.input_values` gives.
-
-    Raises:
-        TargetUnavailable: If the circuit reads expectation values.
-        InvalidData: If a weight is not finite.
-    """
-    spec = model.spec
-    if not isinstance(spec.readout, ProbabilityReadout):
-        raise TargetUnavailable(f"'{spec.name}' reads expectation values, which take an estimator.")
-    weights = model.layer.angles().detach().cpu().double()
-    if not bool(torch.isfinite(weights).all()):
-        raise InvalidData(
-            "Weights must be finite, got NaN or infinity: no circuit can be bound to them."
-        )
-    angles = weights.tolist()
-    circuit = spec.full_circuit()
-    bound = circuit.assign_parameters(dict(zip(spec.weights, angles, strict=True)))
-    bound.name = spec.name  # Qiskit would number the copies
-    return bound
-
-
-@dataclass
-class StepRecord:
-    """Measurements of one step of the chain, averaged over the images."""
-
-    step: int
-    """Step t."""
-    raw_distance: float
-    """Total variation distance of the raw frequencies from the exact distribution."""
-    mitigated_distance: float | None
-    """Total variation distance after mitigation."""
-    signal_left: float
-    """Share of the exact distribution's signal that the raw frequencies hold."""
-    erased_images: int
-    """Number of images whose frequencies shots cannot tell from the output that no input
-    changes."""
-    postselected: float
-    """Share of shots that passed the post-selection."""
-    sentence: str
-    """The verdict in words."""
-    call: str | None = None
-    """Name of the call, in a model of several circuits, whose rows then stand for images here."""
-    loader: str | None = None
-    """Name of the loader, unless it is the exact one."""
-    loaded: list[float] | None = None
-    """Fidelity of each image with the state that the loader made of it; None for the exact one."""
-    standard_error: float | None = None
-    """Root mean square standard error of the call's outputs; None where it is not known."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record for JSON; what does not apply or is not known is left out."""
-        spare = ("call", "loader", "loaded", "standard_error")
-        return {k: v for k, v in vars(self).items() if k not in spare or v is not None}
-
-
-def root_mean_square(errors: np.ndarray | Sequence[float] | None) -> float | None:
-    """Return the size of some standard errors; None if there are none."""
-    if errors is None or not np.size(errors):
-        return None
-    return float(np.sqrt(np.mean(np.square(errors))))
-
-
-def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
-    """Return one record for each step: means over its calls, and the worst call's verdict."""
-    found = []
-    for step, group in groupby(records, key=lambda each: each.step):
-        calls = list(group)
-        worst = min(calls, key=lambda each: each.signal_left)
-        if worst.call is None:
-            found += calls
-            continue
-        mitigated = [each.mitigated_distance for each in calls]
-        errors = [each.standard_error for each in calls]
-        means = [float(np.mean(m)) for m in ([m for m in mitigated if m is not None],) if m]
-        found.append(
-            StepRecord(
-                step=step,
-                raw_distance=float(np.mean([each.raw_distance for each in calls])),
-                mitigated_distance=means[0] if means else None,
-                signal_left=float(np.mean([each.signal_left for each in calls])),
-                erased_images=max(each.erased_images for each in calls),
-                postselected=float(np.mean([each.postselected for each in calls])),
-                sentence=f"{worst.sentence} (Worst of {len(calls)} calls: '{worst.call}'.)"
-                if worst.sentence != SHOT_NOISE_ONLY
-                else worst.sentence,
-                standard_error=root_mean_square([e for e in errors if e is not None]),
-            )
-        )
-    return found
 
 
 @final
@@ -485,127 +368,3 @@ def _stepped(
     with answered_by(model, target, shots=config.shots, observables=way_of(config)):
         found: Tensor = model(x.to(place), time, told)
     return found.to(x)
-
-
-def programs_of(model: Denoiser) -> Programs:
-    """Return the compiled circuits of a model's layers."""
-    return Programs((layer.spec, layer.program) for layer in quantum_layers(model).values())
-
-
-def way_of(config: SamplingConfig) -> ObservableWay:
-    """Return the way of trained observables: an Estimator takes sums of Pauli terms."""
-    return "paulis" if config.primitive == "estimator" else "eigenbasis"
-
-
-def layer_calls(
-    model: Denoiser,
-    programs: Programs | None = None,
-    *,
-    observables: ObservableWay = "eigenbasis",
-) -> list[CircuitCall]:
-    """Return a call of each circuit of a step for preparation; its values do not matter.
-
-    Args:
-        model: The model, on any device.
-        programs: Takes the programs that are compiled on the way: January's 17 circuits of QAMP take
-            half a minute.
-        observables: Way of trained observables.
-    """
-    if hands_on_states(model):
-        shape = (1, *model.state_shape)
-        size = math.prod(shape)
-        x = torch.exp(torch.arange(size) ** 2 * 1j).reshape(shape) / math.sqrt(size)  # any state
-        label = (
-            torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-        )
-        place = device_of(model)
-        told = None if label is None else label.to(place)
-        target = ExactTarget()
-        jobs = calls_of(
-            model,
-            x.to(place),
-            torch.ones(1, device=place),
-            told,
-            target=target,
-            observables=observables,
-        )
-        if programs is not None:
-            programs.add(target.programs())
-        return [call for job in jobs for call in job]
-    caller = Caller(_Nobody(), None, model.call_loader)
-    return [
-        caller.call(name, layer.spec, layer.angles())
-        for name, layer in quantum_layers(model).items()
-    ]
-
-
-class _Nobody:
-    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
-        raise AssertionError("calls without values are not answered")
-
-
-def check_has_calls(model: Denoiser, target: str) -> None:
-    """Refuse models without circuit calls.
-
-    Args:
-        model: The model.
-        target: The wanted target, for the message.
-
-    Raises:
-        TargetUnavailable: If it is classical.
-    """
-    if not model.num_qubits:
-        raise TargetUnavailable(
-            f"'{model.name}' has no circuits, so nothing of it can run on '{target}'; use 'engine'."
-        )
-
-
-def hands_on_states(model: Denoiser) -> bool:
-    """Return True if a model's circuits take states to states, so that amplitudes are needed."""
-    if model.state_space.startswith("complex") or model.data_kind == "states":
-        return True
-    return any(isinstance(each, StateLayer | BranchLayer) for each in model.modules())
-
-
-@torch.no_grad()
-def decoded(
-    model: CircuitDenoiser, probabilities: np.ndarray, x: Tensor, *, step: int, shots: int
-) -> Tensor:
-    """Return the prediction from the circuit's outcomes, on the device and of the type of ``x``.
-
-    Args:
-        model: The model, on any device.
-        probabilities: ``(batch, 2**num_qubits)``.
-        x: The images of the prediction.
-        step: t, for the message.
-        shots: Shots of each image, for the message.
-
-    Raises:
-        InvalidData: If no shot of an image passed the post-selection.
-    """
-    outputs = read_probabilities(model.spec, torch.from_numpy(probabilities))
-    check_postselected(to_array(outputs), step, shots)
-    return model.decode(outputs.to(device_of(model), x.dtype)).to(x.device)
-
-
-@torch.no_grad()
-def register_probabilities(
-    model: CircuitDenoiser, amplitudes: Tensor | None, inputs: Tensor | None
-) -> np.ndarray:
-    """Return exact probabilities of all qubits for encoded images, in float64.
-
-    Args:
-        model: The model; its circuit is compiled on the first call and kept.
-        amplitudes: ``(batch, 2**n)`` with unit rows, or None.
-        inputs: ``(batch, num_inputs)`` or None.
-
-    Returns:
-        ``(batch, 2**num_qubits)``.
-    """
-    found = model.layer.program.probabilities(
-        None if inputs is None else exact(inputs).cpu(),
-        exact(model.layer.angles()).cpu(),
-        None if amplitudes is None else exact(amplitudes).cpu(),
-        initial_qubits=None if amplitudes is None else model.spec.data_qubits,
-    )
-    return to_array(found)

@@ -21,7 +21,7 @@ from ..work import WorkItem
 from .at_once import runner_of
 from .blocks import block_arguments, known_run
 from .config import SamplingConfig
-from .device import layer_calls, way_of
+from .model_calls import layer_calls, way_of
 from .readings import Reading
 from .refit_record import on_refitted_qubits
 from .trained_run import TrainedRun

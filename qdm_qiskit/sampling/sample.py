@@ -37,13 +37,10 @@ from .at_once import chosen_chain, run_at_once, runner_of
 from .call_targets import KeptCircuits
 from .coherent import ChainResult
 from .config import SamplingConfig
-from .device import (
-    DevicePredictor,
-    EnginePredictor,
-    check_has_calls,
-)
+from .device import DevicePredictor, EnginePredictor
 from .loader_choice import AUTO, LoaderChoice
 from .loader_names import resolved_loader
+from .model_calls import check_has_calls
 from .refit_record import on_refitted_qubits
 from .samplers import Sampler
 from .samples import SCHEMA, Samples

@@ -18,10 +18,8 @@ from ..errors import InvalidData, OutputNotWritable
 from ..files import check_writable, read_json_object, write_atomic, write_json, write_text
 from ..mitigation.readout import ReadoutCalibration
 from ..notebook import one_line
-from .device import (
-    StepRecord,
-)
 from .shown import samples_card, summary
+from .step_records import StepRecord
 
 __all__ = [
     "OUTPUTS",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data import grid_png
 from ..notebook import Markup, card, facts, folded, note, picture, table
-from .device import StepRecord, by_step
+from .step_records import StepRecord, by_step
 
 __all__ = ["chain_line", "samples_card", "summary", "tile_lines"]
 

@@ -17,7 +17,7 @@ from ..models import Denoiser
 from ..progress import Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run
-from ..sampling.device import check_has_calls, layer_calls
+from ..sampling.model_calls import check_has_calls, layer_calls
 from ..sampling.readings import Reading
 from ..transpiling.tiles import TileChoice
 from .amortising import loader_for

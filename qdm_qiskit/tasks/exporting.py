@@ -28,7 +28,7 @@ from ..notebook import one_line
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run
-from ..sampling.device import hands_on_states
+from ..sampling.model_calls import hands_on_states
 from ..sampling.readings import Reading
 from ..transpiling.cost import circuit_cost
 from ..transpiling.passes import best_trial, layout_trials

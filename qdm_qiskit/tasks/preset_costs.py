@@ -17,7 +17,7 @@ from ..evaluation.run_cost import Kept, Work, run_report
 from ..layers import QuantumLayer
 from ..models import Denoiser, build_model, resolve
 from ..rng import derived_seed
-from ..sampling.device import hands_on_states
+from ..sampling.model_calls import hands_on_states
 from ..training.config import resolve_run
 from .run_work import run_work, short_chain
 

@@ -14,7 +14,7 @@ from ..models import Denoiser
 from ..rng import derived_seed
 from ..sampling.at_once import chain_in_one
 from ..sampling.coherent import CoherentChain
-from ..sampling.device import hands_on_states
+from ..sampling.model_calls import hands_on_states
 from ..sampling.schedulers import planned_chain
 
 __all__ = [

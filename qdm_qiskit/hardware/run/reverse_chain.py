@@ -80,7 +80,7 @@ class PlannedChain:
         """
         import torch
 
-        from ...sampling.device import decoded
+        from ...sampling.one_circuit import decoded
 
         shots = self.plan.step(self.step).shots
         with torch.no_grad():
