@@ -50,7 +50,8 @@ from .images import (
 from .ising import IsingSpins, exact_ising, ising_samples
 from .loading import load_dataset, load_with_source
 from .record import DataFile, DataRecord, LoadedData, record_from_dict
-from .rows import Column, RowDataset, RowFormat, Rows, table_rows
+from .row_format import Column, RowFormat
+from .rows import RowDataset, Rows, table_rows
 from .states import STATE_ENSEMBLES, images_to_states, load_states, states_to_images
 
 __all__ = [

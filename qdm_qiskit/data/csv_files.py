@@ -10,7 +10,8 @@ from typing import final
 
 from ..errors import InvalidData, MissingData
 from .places import CSV
-from .rows import MOST_CELLS, RowDataset, Rows, table_rows
+from .row_format import MOST_CELLS
+from .rows import RowDataset, Rows, table_rows
 
 __all__ = [
     "MOST_BYTES",

@@ -28,7 +28,8 @@ from .images import validate_images
 from .mnist import read_mnist
 from .places import CSV, own_file
 from .raw import RawImages
-from .rows import RowDataset, RowFormat
+from .row_format import RowFormat
+from .rows import RowDataset
 from .tables import EmbeddedTable
 
 __all__ = [

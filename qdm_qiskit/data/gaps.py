@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import InvalidData, MissingData
 from .csv_files import csv_lines
 from .known import Known
-from .rows import MISSING, Column, RowFormat
+from .row_format import Column, RowFormat
+from .rows import MISSING
 
 __all__ = ["read_gaps"]
 

@@ -17,7 +17,8 @@ from ..arguments import checked_text, real_number, whole_number
 from ..errors import InvalidOption
 from ..rng import stream
 from .catalog import DATASETS
-from .rows import Column, RowDataset, RowFormat, Rows
+from .row_format import Column, RowFormat
+from .rows import RowDataset, Rows
 
 __all__ = [
     "EXACT_SIDE",

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import InvalidData, InvalidOption
-from .rows import RowFormat
+from .row_format import RowFormat
 
 __all__ = ["MASKS", "Known", "mask_of"]
 

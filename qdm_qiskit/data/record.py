@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import InvalidData, InvalidOption, MissingData
 from .images import Split
 from .raw import RawImages
-from .rows import RowFormat, row_format_from_dict
+from .row_format import RowFormat, row_format_from_dict
 
 __all__ = [
     "DataFile",

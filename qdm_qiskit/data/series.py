@@ -12,7 +12,8 @@ import numpy as np
 
 from ..rng import stream
 from .catalog import DATASETS
-from .rows import Column, RowDataset, RowFormat, Rows
+from .row_format import Column, RowFormat
+from .rows import RowDataset, Rows
 
 __all__ = [
     "AR_ANGLES",

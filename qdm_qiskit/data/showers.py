@@ -17,7 +17,8 @@ from scipy.special import gammainc
 
 from ..rng import stream
 from .catalog import DATASETS
-from .rows import Column, RowDataset, RowFormat, Rows
+from .row_format import Column, RowFormat
+from .rows import RowDataset, Rows
 
 __all__ = [
     "CRITICAL",

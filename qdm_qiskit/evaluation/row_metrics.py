@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from ..data.ising import spin_energies
-from ..data.rows import Column, RowFormat, RowKind
+from ..data.row_format import Column, RowFormat, RowKind
 from .bootstrap import Interval
 from .metric import ImageSets, Metric
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..archives import Headers, read_arrays
 from ..arguments import checked_path
 from ..data import RowFormat, save_grid
-from ..data.rows import row_format_from_dict
+from ..data.row_format import row_format_from_dict
 from ..errors import InvalidData, OutputNotWritable
 from ..files import check_writable, read_json_object, write_atomic, write_json, write_text
 from ..mitigation.readout import ReadoutCalibration

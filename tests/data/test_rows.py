@@ -11,7 +11,7 @@ import pytest
 
 from qdm_qiskit.data import Column, RowDataset, RowFormat, Rows, load_with_source, table_rows
 from qdm_qiskit.data.record import record_from_dict
-from qdm_qiskit.data.rows import HIGH, LOW, row_format_from_dict
+from qdm_qiskit.data.row_format import HIGH, LOW, row_format_from_dict
 from qdm_qiskit.errors import InvalidArgument, InvalidData, InvalidOption
 
 

@@ -23,7 +23,8 @@ from qdm_qiskit.data.csv_files import CsvTable
 from qdm_qiskit.data.gaps import read_gaps
 from qdm_qiskit.data.idx import read_idx
 from qdm_qiskit.data.npz import read_npz, read_npz_classes
-from qdm_qiskit.data.rows import row_format_from_dict, table_rows
+from qdm_qiskit.data.row_format import row_format_from_dict
+from qdm_qiskit.data.rows import table_rows
 from qdm_qiskit.evaluation.hardware_run import read_manifest
 from qdm_qiskit.evaluation.row_items import row_of
 from qdm_qiskit.evaluation.subjects import samples_subject
