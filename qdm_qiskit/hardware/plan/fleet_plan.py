@@ -18,9 +18,9 @@ from typing import Any
 from ...arguments import checked_path
 from ...canonical_json import check, content_sha256, from_plain
 from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
-from ...files import read_json_object, write_json
 from .config import PlanConfig
 from .image_split import DeviceCost
+from .sealed import read_sealed, write_sealed
 
 __all__ = [
     "FLEET",
@@ -32,6 +32,7 @@ __all__ = [
 
 SCHEMA = "qdm-fleet-plan/1"
 FLEET = "fleet.json"
+KEY = "fleet_id"
 MAX_BYTES = 64 << 20
 """Largest ``fleet.json``: a million addresses take a tenth of it."""
 
@@ -176,15 +177,7 @@ def write_fleet(plan: FleetPlan, path: Path) -> None:
     Raises:
         OutputNotWritable: If the file cannot be written.
     """
-    write_json(
-        path,
-        {
-            "schema": SCHEMA,
-            "fleet_id": plan.fleet_id,
-            "content_sha256": plan.content_sha256,
-            "content": plan.plain(),
-        },
-    )
+    write_sealed(path, plan.plain(), schema=SCHEMA, key=KEY, name=plan.fleet_id)
 
 
 def read_fleet(path: Path, argument: str = "path") -> FleetPlan:
@@ -207,21 +200,15 @@ def read_fleet(path: Path, argument: str = "path") -> FleetPlan:
     if path.stat().st_size > MAX_BYTES:
         raise InvalidPlan(f"{path} is larger than any fleet's plan ({MAX_BYTES} bytes).")
     try:
-        whole = read_json_object(path)
-        if set(whole) != {"schema", "fleet_id", "content_sha256", "content"}:
-            raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        if whole["schema"] != SCHEMA:
-            raise InvalidData(f"its schema is {whole['schema']!r:.60}, not '{SCHEMA}'")
-        found, content = content_sha256(whole["content"]), whole["content"]
-        if found != whole["content_sha256"]:
-            raise InvalidData("it was changed after it was made: its content has another hash")
+        whole, found = read_sealed(path, schemas=[SCHEMA], key=KEY)
+        content = whole["content"]
         if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
             raise InvalidData("it has no options")
         config = {**asdict(PlanConfig()), **content["config"]}
         plan = from_plain(FleetPlan, {**content, "config": config})
         plan = dataclasses.replace(plan, folder=path.parent)
-        if plan.content_sha256 != found or plan.fleet_id != whole["fleet_id"]:
-            raise InvalidData(f"its id is {whole['fleet_id']!r:.60}, but it makes {plan.fleet_id}")
+        if plan.content_sha256 != found or plan.fleet_id != whole[KEY]:
+            raise InvalidData(f"its id is {whole[KEY]!r:.60}, but it makes {plan.fleet_id}")
     except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
         text = str(error).rstrip(".")
         raise InvalidPlan(f"{path} is no fleet that can be run: {text}; plan again.") from error

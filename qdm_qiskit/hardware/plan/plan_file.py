@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...arguments import checked_path
-from ...canonical_json import content_sha256, from_plain
+from ...canonical_json import from_plain
 from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
 from ...execution.targets import parse_target
-from ...files import read_json_object, write_json
 from .run_plan import CALLS_SCHEMA, PLAN, QNN_SCHEMA, SCHEMA, TRAINING_SCHEMA, RunPlan
+from .sealed import read_sealed, write_sealed
 from .types import check
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "write_plan",
 ]
 
+KEY = "run_id"
+SCHEMAS = (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA, TRAINING_SCHEMA)
 MAX_PLAN_BYTES = 16 << 20
 """Largest ``plan.json``: far more than 10,000 steps take."""
 
@@ -29,15 +31,7 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     Raises:
         OutputNotWritable: If the file cannot be written.
     """
-    write_json(
-        path,
-        {
-            "schema": plan.schema,
-            "run_id": plan.run_id,
-            "content_sha256": plan.content_sha256,
-            "content": plan.content(),
-        },
-    )
+    write_sealed(path, plan.content(), schema=plan.schema, key=KEY, name=plan.run_id)
 
 
 def read_plan(path: Path, argument: str = "path") -> RunPlan:
@@ -63,24 +57,12 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
     if path.stat().st_size > MAX_PLAN_BYTES:
         raise InvalidPlan(f"{path} is larger than any plan ({MAX_PLAN_BYTES} bytes).")
     try:
-        whole = read_json_object(path)
-        if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
-            raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        known_schemas = (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA, TRAINING_SCHEMA)
-        if whole["schema"] not in known_schemas:
-            known = ", ".join(f"'{each}'" for each in known_schemas)
-            raise InvalidData(f"its schema is {whole['schema']!r:.60}, one of {known}")
-        found = content_sha256(whole["content"])
-        if found != whole["content_sha256"]:
-            raise InvalidData(
-                f"it was changed after it was made: its content has the hash {found[:16]}, but it "
-                f"was written with {whole['content_sha256']!r:.20}"
-            )
+        whole, found = read_sealed(path, schemas=SCHEMAS, key=KEY)
         plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
         if plan.schema != whole["schema"]:
             raise InvalidData(f"it is written as {plan.schema}, and says {whole['schema']}")
-        if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
-            raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
+        if plan.content_sha256 != found or plan.run_id != whole[KEY]:
+            raise InvalidData(f"its id is {whole[KEY]!r:.60}, but it makes {plan.run_id}")
         _check_device(plan)
     except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
         text = str(error).rstrip(".")
