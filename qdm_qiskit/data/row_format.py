@@ -9,8 +9,6 @@ it and undo it.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from ..csv_text import csv_text
 from ..errors import InvalidData, InvalidOption
 
 if TYPE_CHECKING:
@@ -218,15 +217,12 @@ class RowFormat:
             images: ``(count, 1, height, width)``.
             told: The class that each was asked to be of; a last column ``told_class`` has it.
         """
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
         names = [column.name for column in self.columns]
         rows = self.texts(self.values(images))
-        writer.writerow(names if told is None else [*names, "told_class"])
-        writer.writerows(
-            rows if told is None else [[*row, name] for row, name in zip(rows, told, strict=True)]
-        )
-        return file.getvalue()
+        if told is None:
+            return csv_text([names, *rows])
+        lines = ([*row, name] for row, name in zip(rows, told, strict=True))
+        return csv_text([[*names, "told_class"], *lines])
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -6,8 +6,6 @@ nothing is estimated here.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path, real_number, wrong
+from ..csv_text import csv_text
 from ..errors import InvalidOption, MissingData
 from ..notebook import card, folded, note, one_line, table
 from ..overview import find_runs, read_run
@@ -128,16 +127,14 @@ class SystemReport:
 
     def to_csv(self) -> str:
         """Return the table as CSV, numbers in full and in SI units: a metric a row, a run a column."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["metric", "title", "unit", *(run.name for run in self.runs)])
+        lines: list[list[Any]] = [["metric", "title", "unit", *(run.name for run in self.runs)]]
         for rows in ROWS.values():
             for row in rows:
                 cells = [run.values.get(row.key) for run in self.runs]
-                writer.writerow([row.key, row.title, row.unit, *cells])
+                lines.append([row.key, row.title, row.unit, *cells])
         for key in self._quality():
-            writer.writerow([key, key, "", *(run.quality.get(key) for run in self.runs)])
-        return buffer.getvalue()
+            lines.append([key, key, "", *(run.quality.get(key) for run in self.runs)])
+        return csv_text(lines)
 
     def quality_lines(self) -> list[list[str]]:
         """Return a line for each loss and metric of an evaluation: its name, a cell a run."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..csv_text import csv_text
 from ..errors import unknown_name
 from ..notebook import card, one_line, table
 
@@ -133,12 +132,8 @@ class RunTable:
 
     def to_csv(self) -> str:
         """Return all columns as CSV, numbers in full."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.all_columns)
-        for row in self.rows:
-            writer.writerow([_csv(row.value(each)) for each in self.all_columns])
-        return buffer.getvalue()
+        cells = ([_csv(row.value(each)) for each in self.all_columns] for row in self.rows)
+        return csv_text([self.all_columns, *cells])
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: a list of rows."""

@@ -78,6 +78,15 @@ def test_table_as_csv_is_what_the_columns_were():
     assert {row["told_class"] for row in read} == {"a"}
 
 
+def test_texts_of_several_lines_survive_csv():
+    categories = ("one\rtwo", 'a "b",\nc')
+    colour = Column(name="colour\r", kind="category", high=1, categories=categories)
+    form = RowFormat(kind="table", columns=(colour,))
+    text = form.csv(form.images(np.array([[1.0], [0.0]])))
+    lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert lines == [["colour\r"], [categories[1]], [categories[0]]]
+
+
 def test_spins_are_the_nearer_of_two():
     form = RowFormat(
         kind="spins",
