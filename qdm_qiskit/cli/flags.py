@@ -11,8 +11,8 @@ __all__ = [
 ]
 
 _BEFORE = (
-    r"(?:^|[.;:(] |\b(?:or|lower|raise|give|leave|longer|shorter|different|another|takes|needs|allow|"
-    r"in place of|than) )"
+    r"(?:^|[.;:(] |\b(?:or|lower|raise|give|set|leave|longer|shorter|different|another|takes|needs|"
+    r"allow|in place of|than) )"
 )
 """Words and signs before an argument's name that is meant as one; it may be an English word too."""
 
@@ -33,7 +33,7 @@ def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
     for parameter in _options(command, arguments):
         flag = max(parameter.opts, key=len)
         names = {parameter.name, *(opt.lstrip("-").replace("-", "_") for opt in parameter.opts)}
-        named = any(
+        named = flag != "--set" and any(  # `set` is a verb there: "set shots"
             re.search(rf"{_BEFORE}{re.escape(name)}\b(?!-)|\b{re.escape(name)}=", message)
             for name in names
         )

@@ -19,6 +19,8 @@ COMMAND = typer.main.get_command(app)
         ("sample runs/first", "shots must be at least 1, got 0.", "--shots"),
         ("run plan runs/first", "Rule 'precision' needs precision, got None.", "--precision"),
         ("sample runs/first", "raise --shots above 5.", ""),
+        ("train", "It has finite shots; set train_shots, for example 1024.", "--train-shots"),
+        ("train", "It is guided; set num_classes too.", ""),
         ("sample runs/first", "The data are not there.", ""),
         ("models list", "lower shots.", ""),
         ("nothing like it", "lower shots.", ""),
