@@ -57,5 +57,5 @@ def solve_near(
             ) from error
         for key, value in found.items():
             quasi[row, int(key, 2)] = value
-    # M3 solves in single precision, so rows sum to 1 only to about 1e-6.
+    # M3 solves in single precision and, of thousands of outcomes, to a tolerance: rows do not sum to 1.
     return quasi / quasi.sum(axis=1, keepdims=True)
