@@ -17,6 +17,7 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
+from ..errors import UnsupportedCircuit
 from .aer_circuits import for_aer
 from .noise_coverage import NoiseCoverage, UnknownGates
 
@@ -137,12 +138,27 @@ class AerReadySampler(BaseSamplerV2):
         """See :meth:`qiskit.primitives.BaseSamplerV2.run`.
 
         Raises:
-            UnsupportedCircuit: If the noise model knows gates and lacks one of a circuit's.
+            UnsupportedCircuit: If the noise model knows gates and lacks one of a circuit's, or a
+                register's bits do not lie side by side: Aer would read others.
         """
         coerced = [SamplerPub.coerce(pub) for pub in pubs]
+        for pub in coerced:
+            _check_registers(pub.circuit)
         circuits = self._prepare([pub.circuit for pub in coerced])
         ready = [
             SamplerPub(circuit, pub.parameter_values, pub.shots)
             for circuit, pub in zip(circuits, coerced, strict=True)
         ]
         return self._sampler.run(ready, shots=shots)
+
+
+def _check_registers(circuit: QuantumCircuit) -> None:
+    """Refuse registers that Aer's sampler misreads: it looks up the place of their first bit alone."""
+    for register in circuit.cregs:
+        places = [circuit.find_bit(bit).index for bit in register]
+        if places and places != list(range(places[0], places[0] + len(places))):
+            raise UnsupportedCircuit(
+                f"The bits of register '{register.name}' are bits {places} of circuit "
+                f"'{circuit.name}', and Aer's sampler reads those of neighbours for them; measure into "
+                "a register of its own, ClassicalRegister(size)."
+            )
