@@ -15,7 +15,7 @@ TARGET = "local:fake_torino"
 
 
 def zeros(options: dict) -> tuple[float, float, str]:
-    """Value of Z on |0>, its error and the note: qubit 0 of fake_torino misreads a sixth of its shots."""
+    """Value of Z on |0>, its error, the note; qubit 0 of fake_torino misreads a sixth of its shots."""
     circuit = QuantumCircuit(1)
     runner = EstimatorRunner(parse_target(TARGET), options, seed=3)
     found, errors, record = runner.run(circuit, [0], [SparsePauliOp("Z")], np.zeros((1, 0)), 40_000)
