@@ -8,8 +8,8 @@
 #            more than .5, its diagonal goes from .46 to 1.46, and nothing warns. FidelityStatevectorKernel draws the entries
 #            above and below the diagonal apart, and what it projects keeps clearly negative eigenvalues.
 # Output seen:
-#   9 points on a grid: exact matrix off by 0.000, lowest eigenvalue 0.008; projected one off by 0.537, diagonal 0.46 to 1.46
-#   40 random points, 1000 shots: lowest eigenvalue after projection -0.079
+#   9 points on a grid: exact matrix off by 0.000, lowest eigenvalue 0.562; projected one off by 0.537, diagonal 0.46 to 1.46
+#   40 random points, 1000 shots: lowest eigenvalue after projection -0.119
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
