@@ -39,6 +39,8 @@ OVERFIT = {
     "learning_rate": 0.01,
     "num_steps": 5,
 }
+LARGE = {**OVERFIT, "levels": 3, "start_channels": 16, "learning_rate": 0.003}
+"""A U-Net with numbers enough to know twelve digits by heart."""
 EEQDM = {**IRIS, "depth": 4, "num_steps": 5, "batch_size": 15, "epochs": 20}
 
 
@@ -125,6 +127,9 @@ def main() -> None:
         print("overfitted U-Net, digits", flush=True)
         part = trained("ddpm-depth3-channels4", OVERFIT, root / "overfit")
         keep("overfit", {**part, "audit": audited(root / "overfit", num_images=100)})
+        print("overfitted large U-Net, digits", flush=True)
+        part = trained("classical_unet", LARGE, root / "large")
+        keep("overfit_large", {**part, "audit": audited(root / "large", num_images=100)})
         print("line-iris", flush=True)
         part = trained("line-iris", {**IRIS, "epochs": 60}, root / "line")
         shadowed = audited(

@@ -99,7 +99,8 @@ def restore(
             f"{column} " + (f"rmse {e['rmse']:.3g}" if "rmse" in e else f"right {e['right']:.0%}")
             for column, e in columns.items()
         ]
-        typer.echo(f"{name:<18} {', '.join(words)}")
+        if words:  # of means of blocks no column is hidden
+            typer.echo(f"{name:<18} {', '.join(words)}")
     if out is not None:
         typer.echo(f"written    {out}")
 

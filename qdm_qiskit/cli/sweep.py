@@ -221,7 +221,7 @@ def _check_search(search: str, trials: int | None, others: dict[str, Any]) -> No
             f"search is one of {', '.join(known)}, or left out for a grid or draws; got '{search}'."
         )
     if trials is None:
-        raise InvalidOption("A search needs the number of points that it tries: name trials.")
+        raise InvalidOption("A search needs the number of points that it tries; give trials.")
     given = [name for name, value in others.items() if value]
     if given:
         raise InvalidOption(

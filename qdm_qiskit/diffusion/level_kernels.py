@@ -62,8 +62,8 @@ def walk_kernel(levels: int, steps: int, decoherence: float) -> np.ndarray:
 def _check_levels(levels: int) -> None:
     if not 3 <= whole_number(levels, "levels") <= MOST_LEVELS or levels % 2 == 0:
         raise InvalidOption(
-            f"levels of process 'walk' is an odd number from 3 to {MOST_LEVELS}, got {levels}: on a "
-            "ring of even size a walk never leaves the places of one parity."
+            f"The grey levels of process 'walk' are an odd number from 3 to {MOST_LEVELS}, got "
+            f"{levels}: on a ring of even size a walk never leaves the places of one parity."
         )
 
 

@@ -150,6 +150,12 @@ def evaluate(
     else:
         found = measure(setting, tasks)
     rows = [each.row for each in found]
+    there = {name for row in rows for name in row.metrics}
+    warnings += [
+        f"Metric '{name}' was asked for and has nothing to measure in these data."
+        for name in by_name
+        if name in METRIC_DOOR.built_in and name not in there
+    ]
     if len({row.count for row in rows} | {len(reference.images)}) > 1:
         notes.append(
             "The sets differ in size; Fréchet distances of few images are larger, so compare their "

@@ -18,7 +18,7 @@ from ..data.places import absolute_place
 from ..diffusion import VelocityPrediction
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..files import read_json_object
-from ..models import Denoiser
+from ..models import Denoiser, has_model, model_class
 from ..models.competitors import Competitor
 from ..models.on_latents import ComparedLatents
 from ..rng import derived_seed
@@ -456,6 +456,11 @@ def load_reference(
                 f"{_shape(first.shape)}, {subject.name} {_shape(subject.shape)}; evaluate them apart."
             )
     _, height, width = first.shape
+    if has_model(first.config.model) and model_class(first.config.model).data_kind == "states":
+        raise InvalidData(
+            f"Evaluation compares images, and {first.name} makes quantum states: `qdm report states` "
+            "says how near they are to fresh data."
+        )
     if height != width:
         raise InvalidData(
             f"Evaluation compares square images, but {first.name} makes arrays of {height} x {width}: "

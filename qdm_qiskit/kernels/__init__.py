@@ -10,8 +10,8 @@
     mmd.py          distance of two sets by a kernel
 """
 
-from .circuits import bloch_qnn, pair_qnn
+from .circuits import bloch_qnn, pair_qnn, pairs_of
 from .kernel import QuantumKernel
 from .mmd import kernel_mmd
 
-__all__ = ["QuantumKernel", "bloch_qnn", "kernel_mmd", "pair_qnn"]
+__all__ = ["QuantumKernel", "bloch_qnn", "kernel_mmd", "pair_qnn", "pairs_of"]

@@ -43,7 +43,7 @@ class QuantumKernel(nn.Module):
             parameters are inputs, in Qiskit's order. It needs no measurements.
         kind: ``fidelity`` or ``projected``.
         weights: ``(num_weights,)`` angles, where the spec has weights; they can be trained.
-        gamma: Factor of ``projected``, above 0.
+        gamma: Factor of ``projected``, above 0; 1 if None. ``fidelity`` takes none.
         noise: Device or noise model that the circuit runs through, transpiled for it once; exact if
             None. Readout errors are no part of states.
         seed: Seed of the transpilation.
@@ -68,13 +68,18 @@ class QuantumKernel(nn.Module):
         *,
         kind: Kind = "fidelity",
         weights: Any = None,
-        gamma: float = 1.0,
+        gamma: float | None = None,
         noise: DeviceLike | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if kind not in get_args(Kind):
             raise InvalidOption(f"kind is 'fidelity' or 'projected', got {kind!r}.")
+        if kind == "fidelity" and gamma is not None:
+            raise InvalidOption(
+                "gamma is of projected kernels; leave it out, or say kind='projected'."
+            )
+        gamma = 1.0 if gamma is None else gamma
         if not (math.isfinite(real_number(gamma, "gamma")) and gamma > 0):
             raise InvalidOption(f"gamma is a number above 0, got {gamma!r}.")
         self.spec = _spec_of(circuit)

@@ -125,7 +125,7 @@ def data_errors(
         x = math.exp(-at / 2) * x_0 + sigma(at) * eps
         told = torch.full((len(x),), t / process.num_steps)
         moved = [each if each is None else each.to(device_of(model)) for each in (x, told, labels)]
-        noise = process.noise_of(model(*moved).cpu(), t)
+        noise = process.noise_of(model(*moved).cpu(), t, x)
         error = estimate(x, noise, at, 0.0, radius=radius_of(process)) - x_0
         found.append(float(f"{float((error**2).mean()):.{DIGITS}g}"))
     return tuple(found)

@@ -56,6 +56,12 @@ def check_space(method: str, space: Mapping[str, Mapping[str, Any]], at_once: in
         raise InvalidOption(
             f"search is one of optuna, {', '.join(get_args(Chooser))}, got {method!r}."
         )
+    for option, each in space.items():
+        if set(each) not in ({"choices"}, {"low", "high", "log"}):
+            raise InvalidOption(
+                f"The space of '{option}' is choices alone, or low, high and log; got "
+                f"{', '.join(map(str, each)) or 'nothing'}."
+            )
     lists = [option for option, each in space.items() if "choices" in each]
     if method == "spsa":
         if lists:
@@ -93,16 +99,20 @@ def choose(
 
     Args:
         method: The rule.
-        space: As for :func:`check_space`, which is asked first.
+        space: As for :func:`check_space`.
         told: Points of all rounds before and what each is worth; None where it failed.
         seed: Of the whole search.
         number: Of the round, from 0.
         count: Points to return. Beyond pairs SPSA returns the point where it stands.
 
+    Raises:
+        InvalidOption: As :func:`check_space`.
+
     >>> space = {"depth": {"choices": ["1", "2"]}}
     >>> choose("random", space, [], seed=0, number=0, count=2)
     [{'depth': '2'}, {'depth': '1'}]
     """
+    check_space(method, space, at_once=2)
     if method == "random":
         return _random(space, seed, number, count)
     if method == "spsa":

@@ -17,10 +17,16 @@ import pytest
 import typer
 
 from qdm_qiskit.cli.main import app
+from qdm_qiskit.cli.sweep import parse_lists
 from qdm_qiskit.errors import QdmError
+from qdm_qiskit.evaluation.ladder_rungs import RUNGS
 from qdm_qiskit.evaluation.metrics import find_metrics
+from qdm_qiskit.hardware.plan.image_split import checked_split
+from qdm_qiskit.hardware.plan.routing import policy_record
 from qdm_qiskit.options import parse_assignments
 from qdm_qiskit.reproduction import find_card
+from qdm_qiskit.sampling.schedulers import SCHEDULERS
+from qdm_qiskit.sweeps.search import plan_search
 from qdm_qiskit.training import resolve_run
 from tests.helpers import ROOT
 
@@ -91,6 +97,17 @@ def check_names(path: str, values: dict) -> None:
         if dataset := values.get("dataset"):
             options["dataset"] = dataset
         assert resolve_run(values.get("model") or values.get("preset"), options)
+    if path == "sweep" and (method := values.get("search")):
+        draws = parse_lists(values["draw"])
+        assert plan_search(values["model"], {}, draw=draws, trials=values["trials"], method=method)
+    if path == "run plan":
+        checked_split(values["split"] or "auto", len(values["target"]), values["num_images"])
+        if routing := values.get("routing"):
+            policy_record(routing)
+    if path in ("run plan", "sample") and (sampler := values.get("sampler")):
+        assert sampler in SCHEDULERS
+    if path == "ladder":
+        assert set(values["rung"]) <= set(RUNGS)
     if path == "evaluate" and (names := values.get("metric") or values.get("metrics")):
         assert len(find_metrics(names)) >= len(names)
     if path == "reproduce":
@@ -106,8 +123,14 @@ def test_a_wrong_command_does_not_parse():
         check_names(
             *parsed(root, shlex.split("train --preset line-digits --set nothing=1 --out r"))
         )
-    with pytest.raises(QdmError):
-        check_names(*parsed(root, shlex.split("evaluate RUN --metric nothing")))
+    for words in (
+        "evaluate RUN --metric nothing",
+        "run plan RUN --target local:a --target local:b --split cost",
+        "run plan RUN --target local:a --routing limits:nothing=1",
+        "sweep --search qaoa --trials 4 --model eeqdm --draw nothing=1,2 --out found",
+    ):
+        with pytest.raises(QdmError):
+            check_names(*parsed(root, shlex.split(words)))
 
 
 @pytest.mark.parametrize("name", ROWS)

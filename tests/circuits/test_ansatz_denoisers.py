@@ -13,7 +13,7 @@ from qiskit.quantum_info import Operator, Statevector
 
 from qdm_qiskit.circuits import hardware_efficient, mera, qcnn
 from qdm_qiskit.circuits.ansatz_denoisers import ANSATZES, Ansatz, Entry, ansatz_denoiser
-from qdm_qiskit.errors import InvalidTemplate
+from qdm_qiskit.errors import InvalidOption, InvalidTemplate
 from qdm_qiskit.models import build_model, resolve
 
 SOME = list(zip(("amplitude", "angle", "dense_angle", "phase") * 2, get_args(Ansatz), strict=False))
@@ -123,3 +123,11 @@ def test_wires_that_are_not_read_are_ancillas_of_amplitudes():
 def test_refusals(arguments, message):
     with pytest.raises(InvalidTemplate, match=message):
         ansatz_denoiser(**{"num_pixels": 16, "num_wires": 4, "depth": 1, **arguments})
+
+
+def test_images_of_another_size_say_which_option_to_set():
+    options = {"encoding": "angle", "image_size": 3}
+    message = "image_size=3 and channels=1 make 9 pixels.*takes 16; leave.*set num_pixels"
+    with pytest.raises(InvalidOption, match=message):
+        resolve("ansatz_denoiser", options)
+    assert resolve("ansatz_denoiser", {**options, "num_pixels": 9}).config.num_pixels == 9

@@ -192,6 +192,15 @@ def test_failures_are_warnings_of_the_report(subject, cache, tmp_path):
     write_evaluation(nothing, pictures, tmp_path / "nothing")
 
 
+def test_a_metric_that_was_asked_for_and_says_nothing_of_the_data_is_named(subject, cache):
+    report, _ = rows_of(subject, cache, ["psnr", "spin_energy"])
+    assert [each for each in report.warnings if "asked for" in each] == [
+        "Metric 'spin_energy' was asked for and has nothing to measure in these data."
+    ]
+    report, _ = rows_of(subject, cache, ["psnr"])
+    assert not any("asked for" in each for each in report.warnings)
+
+
 def test_metrics_of_two_arrays():
     def features(images):
         flat = images.reshape(len(images), -1).astype(float)

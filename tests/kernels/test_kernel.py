@@ -69,9 +69,10 @@ def test_a_users_feature_map_equals_statevectors(kind):
     x, y = rows(5, 3), rows(4, 3, seed=1)
     if kind == "fidelity":
         expected = by_statevectors(circuit, x, y)
+        kernel = QuantumKernel(circuit)
     else:
         expected = projected_by_traces(circuit, x, y, 1.3)
-    kernel = QuantumKernel(circuit, kind=kind, gamma=1.3)
+        kernel = QuantumKernel(circuit, kind=kind, gamma=1.3)
     np.testing.assert_allclose(kernel.matrix(x, y), expected, atol=1e-13)
     as_tensors = kernel(torch.tensor(x), torch.tensor(y)).numpy()
     np.testing.assert_allclose(as_tensors, expected, atol=1e-13)
@@ -234,8 +235,17 @@ def test_amplitudes_through_noise_are_loaded_by_circuits():
     ("make", "error", "words"),
     [
         (lambda: QuantumKernel(zz_feature_map(2), kind="swap"), InvalidOption, "'fidelity' or"),
-        (lambda: QuantumKernel(zz_feature_map(2), gamma=0.0), InvalidOption, "above 0"),
-        (lambda: QuantumKernel(zz_feature_map(2), gamma=np.nan), InvalidOption, "above 0"),
+        (
+            lambda: QuantumKernel(zz_feature_map(2), kind="projected", gamma=0.0),
+            InvalidOption,
+            "above 0",
+        ),
+        (
+            lambda: QuantumKernel(zz_feature_map(2), kind="projected", gamma=np.nan),
+            InvalidOption,
+            "above 0",
+        ),
+        (lambda: QuantumKernel(zz_feature_map(2), gamma=1.0), InvalidOption, "of projected"),
         (lambda: QuantumKernel("zz"), InvalidArgument, "CircuitSpec or a QuantumCircuit"),
         (lambda: QuantumKernel(QuantumCircuit(2)), InvalidData, "no parameters"),
         (lambda: QuantumKernel(eeqdm(num_data=2, depth=1)), InvalidData, "6 weights, got none"),

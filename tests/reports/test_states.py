@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import qdm_qiskit as qdm
 from qdm_qiskit.cli.main import app
-from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.evaluation.states import states_report
 from qdm_qiskit.reports.states_render import write_states_report
 from qdm_qiskit.training import resolve_run, train
@@ -58,3 +59,5 @@ def test_bad_input_is_refused(run, tmp_path):
     train(resolve_run("eeqdm", options), tmp_path / "images")
     with pytest.raises(InvalidOption, match="diffuses images"):
         states_report(tmp_path / "images")
+    with pytest.raises(InvalidData, match="quantum states: `qdm report states` says"):
+        qdm.evaluate(run, count=20)

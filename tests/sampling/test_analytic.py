@@ -174,6 +174,30 @@ def test_errors_are_those_of_the_runs_own_estimates(folder):
     assert all(each == float(f"{each:.6g}") for each in found)
 
 
+def test_errors_of_a_model_of_velocities_are_those_of_its_estimates(tmp_path):
+    small = {"image_size": 4, "codec": "pca", "latents": 4, "num_qubits": 2, "num_steps": 6}
+    quiet = {"epochs": 1, "sample_every": 0, "baseline": False}
+    run = load_run(qdm.train("line", tmp_path, train_count=64, **small, **quiet).run)
+    assert run.config.diffusion.process == "velocity"
+    found = data_errors(run, [6, 3], count=64)
+    from qdm_qiskit.training import load_split
+
+    images = torch.from_numpy(load_split(run.config).train.images[:64])
+    rng = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        x_0 = run.process.to_states(run.model.encode_data(images))
+        for t, error in zip([6, 3], found, strict=True):
+            again = []
+            for _ in range(20):
+                alpha, sigma = run.process.scales(t, x_0)
+                x = alpha * x_0 + sigma * torch.randn(x_0.shape, generator=rng)
+                velocity = run.model(x, torch.full((len(x),), t / 6), None)
+                again.append((run.process.estimate(x, t, velocity) - x_0).square().mean())
+            assert error == pytest.approx(float(torch.stack(again).mean()), rel=0.15)
+    made = qdm.sample(run, scheduler="analytic", num_inference_steps=2, num_images=2)
+    assert made.manifest["sampler"]["options"]["errors"] == repr(data_errors(run, [6, 3]))
+
+
 def test_sampling_by_name_fits_it_and_keeps_the_errors(folder):
     run = load_run(folder)
     found = qdm.sample(run, scheduler="analytic", num_inference_steps=3, num_images=2, eta=0.5)

@@ -87,8 +87,13 @@ def test_trained_angles_lower_the_mean():
         ("spsa", ENDS, 3, "at_once is even, got 3"),
         ("qaoa", ENDS, 2, "'rate' has two ends"),
         ("qaoa", {"a": {"choices": [str(k) for k in range(1025)]}}, 2, "take 11"),
+        ("qaoa", {"a": {"values": ["1", "2"]}}, 2, "'a' is choices alone, or low.*got values"),
+        ("random", {"a": {"low": 1}}, 2, "got low"),
     ],
 )
 def test_a_space_in_which_a_rule_cannot_choose_is_refused(method, space, at_once, message):
     with pytest.raises(InvalidOption, match=message):
         check_space(method, space, at_once)
+    if at_once == 2:
+        with pytest.raises(InvalidOption, match=message):
+            choose(method, space, [], seed=0, number=0, count=2)

@@ -170,7 +170,7 @@ def test_without_optuna_one_line_says_what_to_install(monkeypatch):
     ("words", "said"),
     [
         (["--search", "grid", "--trials", "2"], "search is one of optuna, random"),
-        (["--search", "optuna"], "name trials"),
+        (["--search", "optuna"], "give trials. (--trials)"),
         (["--trials", "2"], "name --search optuna too"),
         (["--search", "optuna", "--trials", "2", "--grid", "depth=1,2"], "leave grid out"),
         (
