@@ -126,6 +126,6 @@ def print_verification(found: Verification, as_json: bool) -> None:
         )
     for each in found.findings:
         typer.echo(f"{'repaired' if each.repaired else each.kind:<11}{each.text}")
-    if not found.listed:
+    if found.has_account and not found.listed:
         typer.echo("note       the account has no list of jobs: those of other tags are not seen")
     typer.echo(found.sentence())
