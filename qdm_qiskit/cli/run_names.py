@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .budget import ROOT
+from .completion import run_ids
 
 if TYPE_CHECKING:
     from ..evaluation.step_decisions import RoutedStep
@@ -28,7 +29,9 @@ __all__ = [
     "state_row",
 ]
 
-RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]
+RunId = Annotated[
+    str, typer.Argument(help="Id or folder of a run, or 'latest'.", autocompletion=run_ids)
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")]
 
 

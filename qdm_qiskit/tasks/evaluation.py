@@ -33,6 +33,7 @@ from ..notebook import one_line
 from ..options import field_types
 from ..progress import Progress, silent
 from ..reports.evaluation_render import render_card, write_evaluation
+from ..reports.figures import check_formats
 from ..sampling import Samples, TrainedRun
 from ..sampling.samplers import Sampler
 from ..training import run_from_dict
@@ -124,7 +125,7 @@ def evaluate(
         The metrics and some pictures.
 
     Raises:
-        UnknownName: If there is no such protocol or data set.
+        UnknownName: If there is no such protocol, data set or format.
         InvalidOption, InvalidData, MissingData: If an option, a subject or the reference cannot be
             used, or images are too few for a distance to mean anything; or a row failed on a worker.
         InvalidArgument: If workers are asked for, and something has no name.
@@ -144,6 +145,7 @@ def evaluate(
     folder = None if out is None else checked_path(out, "out")
     if folder is not None:
         check_writable(folder)
+    check_formats(formats)
     if not isinstance(samples, str | Path | Samples | Sequence):
         raise wrong(samples, "samples", "a folder or result of sample(...), or a list of these")
     taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
