@@ -40,7 +40,7 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     )
 
 
-def read_plan(path: Path, argument: str = "path") -> RunPlan:
+def read_plan(path: str | Path, argument: str = "path") -> RunPlan:
     """Read a plan, and refuse it if anything in it was changed.
 
     Args:

@@ -157,7 +157,7 @@ class Replay:
         }
 
 
-def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
+def replay(folder: str | Path, *, sampler: Sampler | None = None) -> Replay:
     """Compute a run's images again from its folder.
 
     Args:

@@ -122,7 +122,7 @@ class Verification:
 
 
 def verify_run(
-    root: Path,
+    root: str | Path,
     run_id: str,
     *,
     repair: bool = False,
