@@ -18,6 +18,7 @@ import numpy as np
 from ...arguments import checked_path
 from ...errors import CalibrationMismatch, MissingData
 from ...mitigation.readout import ReadoutCalibration
+from ...notebook import card, folded, note, one_line, table
 from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
     counts_path,
@@ -106,6 +107,14 @@ class Replay:
                 f"folder '{TRAINED}'."
             )
         return np.asarray(self.trajectory[-1])
+
+    def __repr__(self) -> str:
+        return one_line("Replay", self.plan.run_id, self.sentence().rstrip("."))
+
+    def _repr_html_(self) -> str:
+        rows = [(each.step, each.shots, each.job_id) for each in self.steps]
+        steps = folded(f"{len(rows)} steps", table(("t", "shots", "job"), rows))
+        return card("Replay", note(self.sentence()), steps, about=self.plan.run_id)
 
     @property
     def outputs(self) -> np.ndarray | None:

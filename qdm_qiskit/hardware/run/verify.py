@@ -16,6 +16,7 @@ from typing import Any, Literal, final
 
 from ...arguments import checked_path, checked_text
 from ...errors import ServiceUnavailable
+from ...notebook import card, folded, note, one_line, table
 from ...progress import Message, Progress, silent
 from ..ibm.account import connect
 from ..ibm.provider import IBMProvider
@@ -115,6 +116,26 @@ class Verification:
         if not self.has_account:
             return f"Run {self.run_id}: {jobs}, {settled}; ledger and folder agree."
         return f"Run {self.run_id}: {jobs}, {settled}; ledger, folder and account agree."
+
+    def __repr__(self) -> str:
+        return one_line("Verification", self.sentence().rstrip("."))
+
+    def _repr_html_(self) -> str:
+        found = [("repaired" if each.repaired else each.kind, each.text) for each in self.findings]
+        jobs = [
+            (
+                each.job_id,
+                each.part,
+                each.ledger,
+                each.account,
+                each.settled_seconds,
+                each.charged_seconds,
+            )
+            for each in self.jobs
+        ]
+        head = ("job", "part", "ledger", "account", "settled, s", "charged, s")
+        parts = [note(self.sentence()), *([table((), found)] if found else [])]
+        return card("Verification", *parts, folded(f"{len(jobs)} jobs", table(head, jobs)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
