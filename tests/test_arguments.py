@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
+import qdm_qiskit
 from qdm_qiskit import arguments
 from qdm_qiskit.analysis import entangling_capability, expressibility
 from qdm_qiskit.circuits import CircuitSpec, ExpectationReadout, register_spec, template
@@ -244,6 +247,22 @@ def test_text_serves_as_a_path(read):
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert "\n" not in messages[0]
+
+
+def test_what_writes_a_report_takes_text_for_its_folder():
+    """Type checkers refused text, and most of these functions did."""
+    found = 0
+    for file in (Path(qdm_qiskit.__file__).parent / "reports").glob("*_render.py"):
+        module = importlib.import_module(f"qdm_qiskit.reports.{file.stem}")
+        for name in module.__all__:
+            if name.startswith("write_"):
+                kinds = inspect.signature(getattr(module, name)).parameters.values()
+                places = [each for each in kinds if each.name in ("folder", "out", "path")]
+                assert places, name
+                for each in places:
+                    assert "str" in each.annotation, (name, each)
+                found += 1
+    assert found > 8
 
 
 def test_unknown_keywords_are_told_by_python():

@@ -87,6 +87,32 @@ def run(result):
     return qdm.load_run(result.run)
 
 
+def test_data_show_their_images_and_labels(folder):
+    images = np.random.default_rng(0).random((40, 4, 4))
+    file = folder / f"{EVIL.replace('/', '')}.npz"
+    np.savez(file, images=images, labels=np.arange(40) % 2)
+    split = qdm.load_dataset(f"npz:{file}", image_size=4)
+    page = shown(split)
+    assert "32 training and 8 test images" in page.words
+    assert page.cells == ["label", "training", "test", "0", "16", "4", "1", "16", "4"]
+    assert str(file) in page.words
+    assert len(shown(split.test).pictures) == 1
+
+
+def test_restored_images_and_exported_circuits_show(folder, run):
+    page = shown(qdm.restore(run, mask="left", num_images=2))
+    assert (page.cells[:2], len(page.pictures)) == (["", "mean squared error"], 1)
+    page = shown(qdm.export(run, out=folder / EVIL.replace("/", "")))
+    assert page.cells[5:7] == ["eeqdm", "3"]
+    assert EVIL.replace("/", "") in page.words
+
+
+def test_a_program_says_what_it_takes():
+    circuit = eeqdm(num_data=2, depth=1).circuit
+    program = qdm.compile_circuit(circuit, weights=list(circuit.parameters))
+    assert repr(program) == "<CircuitProgram: 3 qubits, 0 inputs, 6 weights>"
+
+
 # -- the helper ------------------------------------------------------------------------------
 
 
@@ -309,6 +335,13 @@ def test_plan_and_run_show_price_progress_and_images(folder, run, result):
         png_of(done), image_grid(sent.images).repeat(8, axis=0).repeat(8, axis=1).squeeze(2)
     )
     assert Page(sent.state._repr_html_()).fact("jobs") == "2"
+    again, verified = shown(sent.replay()), shown(sent.verify())
+    assert "the stored ones to the bit" in again.words
+    assert again.cells[3:5] == ["2", "64"]
+    assert "ledger and folder agree" in verified.words
+    assert verified.cells[6:8] == [sent.replay().steps[0].job_id, "step-0002"]
+    (plan.folder / "samples.png").write_bytes(b"")
+    assert "samples.png is damaged" in shown(sent.verify()).words
 
 
 def test_a_run_whose_plan_was_changed_says_so_and_shows(folder, run, result):

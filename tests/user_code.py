@@ -8,7 +8,9 @@ import torch
 
 import qdm_qiskit as qdm
 from qdm_qiskit.evaluation import AccumulatedMetric, Interval, MeasureSamples
-from qdm_qiskit.sampling import DDIM, QDMPipeline
+from qdm_qiskit.overview import find_runs
+from qdm_qiskit.reports.evaluation_render import write_evaluation
+from qdm_qiskit.sampling import DDIM, QDMPipeline, TrainedRun
 from qdm_qiskit.training import BestCheckpoint, Callback, EarlyStopping, Epoch, TrainingResult
 
 
@@ -22,6 +24,12 @@ result = qdm.train("digits-demo", "runs/mine", callbacks=[*callbacks, EarlyStopp
 assert_type(result, TrainingResult)
 assert_type(result.best, Path | None)
 
+run = qdm.load_run("runs/mine")  # text and Path serve alike
+assert_type(run, TrainedRun)
+evaluation = qdm.evaluate(run, data="mine.npz")
+write_evaluation(evaluation.report, evaluation.pictures, "runs/mine/evaluation")
+assert_type(find_runs("runs").rows[0].name, str)
+
 pipeline = QDMPipeline.from_pretrained(result.run).to("cpu")
 pipeline.scheduler = DDIM(eta=0.5)
 assert_type(pipeline(num_images=2).images, np.ndarray)
@@ -34,3 +42,4 @@ assert_type(metric.interval(), Interval)
 
 budget: str = qdm.trian("eeqdm", "runs/typo")  # type: ignore[attr-defined]
 qdm.train(3, "runs/wrong")  # type: ignore[arg-type]
+qdm.load_run(3)  # type: ignore[arg-type]

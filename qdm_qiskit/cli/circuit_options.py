@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completion import templates
+
 if TYPE_CHECKING:
     from ..circuits import CircuitSpec, Template
 
@@ -17,7 +19,9 @@ __all__ = [
     "region",
 ]
 
-NameArgument = Annotated[str, typer.Argument(help="A template from `qdm circuits list`.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A template from `qdm circuits list`.", autocompletion=templates)
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 DeviceOption = Annotated[
     str | None,

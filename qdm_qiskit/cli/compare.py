@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completion import devices, subjects
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
 from .worker_options import SchedulerOption, WorkersOption, showing_progress
@@ -20,12 +21,16 @@ __all__ = ["compare"]
 
 def compare(
     subject: Annotated[
-        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+        str,
+        typer.Argument(
+            help="A run's folder, or a model, a preset or a circuit.", autocompletion=subjects
+        ),
     ],
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="all, or devices from `qdm devices list`, as fake_torino,fake_fez; may be repeated."
+            help="all, or devices from `qdm devices list`, as fake_torino,fake_fez; may be repeated.",
+            autocompletion=devices,
         ),
     ] = None,
     optimization_level: Annotated[

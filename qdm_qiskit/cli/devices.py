@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import devices
 from .models import JsonOption
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
 
 app = typer.Typer(help="Devices: list them, look at them, save your own.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="A name from `qdm devices list`.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A name from `qdm devices list`.", autocompletion=devices)
+]
 
 
 @app.command("list")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import devices
 from .models import JsonOption
 
 __all__ = ["export"]
@@ -17,7 +18,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     device: Annotated[
         list[str] | None,
-        typer.Option(help="A device from `qdm devices list` to transpile for; may be repeated."),
+        typer.Option(
+            help="A device from `qdm devices list` to transpile for; may be repeated.",
+            autocompletion=devices,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder without an export; RUN/export if not given.")

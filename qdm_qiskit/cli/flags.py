@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "parser_message",
     "with_flags",
 ]
 
@@ -42,6 +44,32 @@ def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
     if not flags:
         return message
     return f"{message.rstrip()} ({', '.join(flags)})"
+
+
+def parser_message(error: Any) -> str:
+    """Return the parser's message, with the way out that it does not know.
+
+    Args:
+        error: An error of the parser: an unknown option, a missing value, a word too many.
+
+    Returns:
+        The message. Where an unknown option is like none of the command's flags and the command takes
+        ``--set``, it says how options of a run are set.
+    """
+    message: str = error.format_message()
+    typed, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if context is None:
+        return message
+    if typed is not None:
+        flags = [opt for each in context.command.params for opt in each.opts]
+        if "--set" in flags and not difflib.get_close_matches(
+            typed, [*flags, "--help"], cutoff=0.7
+        ):
+            name = typed.lstrip("-").replace("-", "_")
+            return f"No such option: {typed}; options of a run are set by --set {name}=VALUE"
+    if "unexpected extra argument" in message:
+        return f"{message}; `{context.command_path} --help` shows what it takes"
+    return message
 
 
 def _options(command: Any, arguments: Sequence[str]) -> list[Any]:

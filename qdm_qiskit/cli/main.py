@@ -143,7 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # the parser's errors have no public class in typer
         if not hasattr(error, "format_message"):
             raise
-        fail(error.format_message())  # the parser's own errors: unknown options, missing values
+        from .flags import parser_message
+
+        fail(parser_message(error))  # the parser's own errors: unknown options, missing values
     if code == EXIT_INTERRUPTED:  # the parser's library turns Ctrl-C into this code, silently
         typer.echo("interrupted", err=True)
     sys.exit(code or 0)

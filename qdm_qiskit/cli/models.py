@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completion import models, presets, subjects
+
 if TYPE_CHECKING:
     from ..training import RunConfig
 
@@ -29,12 +31,18 @@ app = typer.Typer(help="Models and presets: list them, describe them.", no_args_
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A model, for example eeqdm, or a circuit; see `qdm models list`."
+        "--model",
+        help="A model, for example eeqdm, or a circuit; see `qdm models list`.",
+        autocompletion=models,
     ),
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", help="A preset, for example digits-demo; see `qdm models list`."),
+    typer.Option(
+        "--preset",
+        help="A preset, for example digits-demo; see `qdm models list`.",
+        autocompletion=presets,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -108,7 +116,9 @@ def _of_other_packages() -> list[dict[str, Any]]:
 
 @app.command("describe")
 def describe_model(
-    name: Annotated[str, typer.Argument(help="A model, a preset or a circuit.")],
+    name: Annotated[
+        str, typer.Argument(help="A model, a preset or a circuit.", autocompletion=subjects)
+    ],
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import pictures, system
+from .completion import devices, subjects
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
 from .worker_options import DaskOption, WorkersOption, showing_progress, stoppable
@@ -56,11 +57,17 @@ def _devices_and_folder(
 @app.command("transpile")
 def transpile(
     subject: Annotated[
-        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+        str,
+        typer.Argument(
+            help="A run's folder, or a model, a preset or a circuit.", autocompletion=subjects
+        ),
     ],
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="A device from `qdm devices list`, as fake_torino; may be repeated."),
+        typer.Option(
+            help="A device from `qdm devices list`, as fake_torino; may be repeated.",
+            autocompletion=devices,
+        ),
     ] = None,
     settings: SetOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 10,
@@ -239,11 +246,17 @@ def _show_run(report: RunReport, paths: tuple[Path, ...]) -> None:
 @app.command("tiles")
 def tiles_page(
     subject: Annotated[
-        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+        str,
+        typer.Argument(
+            help="A run's folder, or a model, a preset or a circuit.", autocompletion=subjects
+        ),
     ],
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="A device from `qdm devices list`, as fake_torino; may be repeated."),
+        typer.Option(
+            help="A device from `qdm devices list`, as fake_torino; may be repeated.",
+            autocompletion=devices,
+        ),
     ] = None,
     tiles: Annotated[
         str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completion import cards
 from .models import JsonOption, SetOption
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ EXIT_OTHER = 1
 def reproduce(
     card: Annotated[
         str | None,
-        typer.Argument(help="A card's name, or the path of your own; the list of cards if none."),
+        typer.Argument(
+            help="A card's name, or the path of your own; the list of cards if none.",
+            autocompletion=cards,
+        ),
     ] = None,
     paper: Annotated[
         str | None, typer.Option(help="List the cards of one paper, for example eeqdm.")

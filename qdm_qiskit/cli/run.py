@@ -9,6 +9,7 @@ import typer
 
 from ..progress import Message, silent
 from .budget import ROOT, RootOption
+from .completion import run_ids
 from .models import JsonOption
 from .run_fleet import print_fleet, print_verifications
 from .run_names import QuietOption, RunId, command_line, print_run, print_verification
@@ -35,7 +36,12 @@ app = typer.Typer(
 
 
 def submit(
-    plan: Annotated[str, typer.Argument(help="A plan.json, a run's folder or id, or 'latest'.")],
+    plan: Annotated[
+        str,
+        typer.Argument(
+            help="A plan.json, a run's folder or id, or 'latest'.", autocompletion=run_ids
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Really send the jobs, and pay.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when the first job is sent.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .budget import ROOT
+from .completion import run_ids
 
 if TYPE_CHECKING:
     from ..evaluation.step_decisions import RoutedStep
@@ -28,7 +29,9 @@ __all__ = [
     "state_row",
 ]
 
-RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]
+RunId = Annotated[
+    str, typer.Argument(help="Id or folder of a run, or 'latest'.", autocompletion=run_ids)
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")]
 
 
@@ -126,6 +129,6 @@ def print_verification(found: Verification, as_json: bool) -> None:
         )
     for each in found.findings:
         typer.echo(f"{'repaired' if each.repaired else each.kind:<11}{each.text}")
-    if not found.listed:
+    if found.has_account and not found.listed:
         typer.echo("note       the account has no list of jobs: those of other tags are not seen")
     typer.echo(found.sentence())

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .budget import ROOT, RootOption
+from .completion import run_ids
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption
 from .run_fleet import print_fleet, report_fleet
@@ -25,7 +26,10 @@ __all__ = [
 
 def status(
     run: Annotated[
-        str | None, typer.Argument(help="Id or folder of a run, or 'latest'; all runs without.")
+        str | None,
+        typer.Argument(
+            help="Id or folder of a run, or 'latest'; all runs without.", autocompletion=run_ids
+        ),
     ] = None,
     root: RootOption = ROOT,
     as_json: JsonOption = False,

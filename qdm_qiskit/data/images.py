@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
+from ..notebook import Markup, card, folded, one_line, picture, table
 
 __all__ = [
     "LARGEST_SIZE",
@@ -23,6 +24,8 @@ __all__ = [
 
 LARGEST_SIZE = 1024
 """Largest image edge, in pixels: 20 qubits of amplitudes, more than any template here takes."""
+MOST_SHOWN = 32
+"""Images that a notebook shows of a set."""
 
 _TOLERANCE = 1e-6
 _ITU_R_601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -121,6 +124,24 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        return one_line("ImageSet", f"{len(self)} images of {self._shape}", f"of '{self.name}'")
+
+    def _repr_html_(self) -> str:
+        about = f"{len(self)} images of {self._shape}, of '{self.name}'"
+        return card("ImageSet", self.shown(), about=about)
+
+    def shown(self) -> Markup:
+        """Return the first images as a picture."""
+        from .grid import grid_png
+
+        first = self.images[:MOST_SHOWN]
+        return picture(grid_png(first), f"the first {len(first)} images")
+
+    @property
+    def _shape(self) -> str:
+        return " x ".join(str(each) for each in self.images.shape[1:])
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -130,6 +151,23 @@ class Split:
     """Images that a model learns from."""
     test: ImageSet
     """Images by which it is judged."""
+
+    def __repr__(self) -> str:
+        return one_line("Split", self._counts, f"of '{self.train.name}'")
+
+    def _repr_html_(self) -> str:
+        labels = np.union1d(self.train.labels, self.test.labels)
+        rows = [
+            (label, *(int(np.sum(each.labels == label)) for each in (self.train, self.test)))
+            for label in labels.tolist()
+        ]
+        counts = table(("label", "training", "test"), rows)
+        about = f"{self._counts}, of '{self.train.name}'"
+        return card("Split", self.train.shown(), folded(f"{len(rows)} labels", counts), about=about)
+
+    @property
+    def _counts(self) -> str:
+        return f"{len(self.train)} training and {len(self.test)} test images"
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

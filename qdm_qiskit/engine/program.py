@@ -13,6 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from ..notebook import one_line
 from .arguments import Signature, check_tensors
 from .evolution.adjoint import Tail, find_tail, run_tail
 from .evolution.autograd_ops import in_full_precision, squared_modulus
@@ -112,6 +113,10 @@ class CircuitProgram:
         self.dtype = dtype
         self._layouts: dict[tuple[tuple[int, ...], bool], _Layout] = {}
         self._observables: dict[tuple[Hashable, ...], ObservableTable] = {}
+
+    def __repr__(self) -> str:
+        numbers = f"{self.num_inputs} inputs", f"{self.num_weights} weights"
+        return one_line("CircuitProgram", f"{self.num_qubits} qubits", *numbers)
 
     def _layout(self, covered: tuple[int, ...], *, tiled: bool = False) -> _Layout:
         """Return the plan for an initial state on these qubits that the cost model prefers.

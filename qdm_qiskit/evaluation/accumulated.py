@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric as TorchMetric
 
-from ..arguments import wrong
+from ..arguments import of_kind, wrong
 from ..errors import InvalidArgument, InvalidData, InvalidOption
 from .bootstrap import Interval, check_bootstrap
 from .image_checks import check_images
@@ -96,6 +96,7 @@ class AccumulatedMetric(TorchMetric):
             raise wrong(
                 images, "images", "a Tensor or an ndarray, (batch, channels, height, width)"
             )
+        of_kind(real, bool, "real")
         taken = torch.as_tensor(images).detach()
         check_images(taken.cpu().numpy(), "batch's images")
         for each in (*self.samples[:1], *self.real[:1]):

@@ -138,7 +138,7 @@ class HardwarePictures:
 
 
 def hardware_report(
-    folder: Path, *, sampler: Sampler | None = None
+    folder: str | Path, *, sampler: Sampler | None = None
 ) -> tuple[HardwareReport, HardwarePictures]:
     """Collect a run from its folder; nothing is asked of any service, nothing is written.
 

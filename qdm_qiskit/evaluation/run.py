@@ -100,7 +100,7 @@ class RunPictures:
     """Name to ``(steps + 1, count, channels, height, width)``: some samples' way out of noise."""
 
 
-def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPictures]:
+def run_report(run: str | Path, *, data: Path | None = None) -> tuple[RunReport, RunPictures]:
     """Collect a trained run and the samples in its sub-folders.
 
     Args:

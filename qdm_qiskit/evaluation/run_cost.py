@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -34,6 +33,7 @@ from ..sampling.readings import Reading
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import Trial
 from ..transpiling.search import LayoutSearch, search_layouts
+from .report_names import check_report_name
 
 __all__ = [
     "CALLS_SCHEMA",
@@ -316,10 +316,7 @@ def run_report(
         UnknownName: If a device does not exist; checked before any work.
         InvalidOption: If an option is out of range, or a row outgrows a job.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InvalidOption(
-            f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
-        )
+    check_report_name(name)
     if not 1 <= shots <= MAX_EXECUTIONS or not seeds or not backends:
         raise InvalidOption(
             f"shots is 1 to {MAX_EXECUTIONS}, with at least one seed and one backend, got {shots}, "

@@ -92,7 +92,7 @@ class Subject:
 
 
 def run_subject(
-    folder: Path,
+    folder: str | Path,
     *,
     seed: int,
     scheduler: str | Sampler = "process",
@@ -165,7 +165,7 @@ def asked_classes(run: TrainedRun) -> Callable[[int], np.ndarray]:
 
 
 def beside_subjects(
-    folder: Path,
+    folder: str | Path,
     *,
     seed: int,
     scheduler: str | Sampler = "process",
@@ -205,7 +205,7 @@ def beside_subjects(
 
 
 def competitor_subjects(
-    folder: Path, *, seed: int, dataset: Dataset | None = None
+    folder: str | Path, *, seed: int, dataset: Dataset | None = None
 ) -> list[Subject]:
     """Return the classical generators that were fitted beside a run; empty where none was.
 
@@ -262,7 +262,7 @@ def competitor_subjects(
     return found
 
 
-def samples_subject(folder: Path) -> Subject:
+def samples_subject(folder: str | Path) -> Subject:
     """Samples that `qdm sample` has written.
 
     Args:

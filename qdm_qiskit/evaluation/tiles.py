@@ -7,7 +7,6 @@ cross-entropy fidelity of random inputs, which is 1 for the exact distribution a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from ..arguments import checked_text, of_kind, whole_number
+from ..arguments import of_kind, whole_number
 from ..engine.noise.engine_runner import NoisyEngineRunner
 from ..errors import InvalidOption
 from ..execution.devices import DeviceLike, as_backend
@@ -28,6 +27,7 @@ from ..transpiling.channels import is_dead
 from ..transpiling.passes import best_trial, layout_trials, select_values
 from ..transpiling.tiles import TileChoice, Tiling, check_couplers, find_tiles
 from .bootstrap import Interval, bootstrap_interval
+from .report_names import check_report_name
 
 __all__ = ["SCHEMA", "ChipTiles", "TileRow", "TilesReport", "fidelity", "tiles_report"]
 
@@ -168,12 +168,8 @@ def tiles_report(
         UnknownName: If a device does not exist.
         UnsupportedCircuit: If the circuit does not fit a device.
     """
-    checked_text(name, "name")
+    check_report_name(name)
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InvalidOption(
-            f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
-        )
     if whole_number(inputs, "inputs") < 0 or inputs == 1:
         raise InvalidOption(f"inputs are 0, for no simulation, or at least 2, got {inputs}.")
     if not backends:

@@ -6,7 +6,6 @@ Reports hold no dates, so that the same code and versions write the same JSON an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -17,7 +16,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
-from ..arguments import checked_text, of_kind, wrong
+from ..arguments import of_kind, wrong
 from ..errors import InvalidData, InvalidOption
 from ..execution.devices import DeviceLike, as_backend
 from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
@@ -30,6 +29,7 @@ from ..transpiling.passes import Trial, measured_physical_qubits, select_values
 from ..transpiling.search import LayoutSearch, search_layouts
 from ..transpiling.split import has_barrier, split_at_barrier
 from .chip import ChipErrors, chip_errors
+from .report_names import check_report_name
 from .transpile_card import render_card
 
 __all__ = [
@@ -192,15 +192,11 @@ def transpile_report(
         UnsupportedCircuit: If the circuit does not fit a device, holds several such barriers, or
             leaves a bit unmeasured.
     """
-    checked_text(name, "name")
+    check_report_name(name)
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
     if isinstance(backends, str) or not isinstance(backends, Iterable):
         raise wrong(backends, "backends", "a sequence of devices, such as ['fake_torino']")
     backends = list(backends)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InvalidOption(
-            f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
-        )
     if not backends:
         raise InvalidOption("A transpile report needs at least one backend, got none.")
     shot_noise_distance(np.ones(1), shots)  # refuses bad shots before the long work

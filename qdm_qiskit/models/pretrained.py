@@ -53,7 +53,7 @@ __all__ = [
 SCHEMA = "qdm-model/1"
 
 
-def save_model(model: Denoiser, folder: Path) -> None:
+def save_model(model: Denoiser, folder: str | Path) -> None:
     """Write a model's configuration and weights.
 
     Args:
@@ -86,7 +86,7 @@ def save_model(model: Denoiser, folder: Path) -> None:
 
 
 def load_model(
-    folder: Path, *, expected: str | None = None, model_class: type[Denoiser] | None = None
+    folder: str | Path, *, expected: str | None = None, model_class: type[Denoiser] | None = None
 ) -> Denoiser:
     """Read a model that :func:`save_model` wrote.
 

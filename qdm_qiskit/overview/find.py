@@ -32,7 +32,7 @@ _MOST_OTHERS = 6
 _SECTIONS = ("model_options", "data", "diffusion", "training")
 
 
-def find_runs(root: Path, kinds: Sequence[str] = ()) -> RunTable:
+def find_runs(root: str | Path, kinds: Sequence[str] = ()) -> RunTable:
     """Return all runs below a folder, by name.
 
     A run whose files cannot be read is a row too, whose state says why.
@@ -45,6 +45,7 @@ def find_runs(root: Path, kinds: Sequence[str] = ()) -> RunTable:
         MissingData: If there is no such folder, or no run in it.
         UnknownName: If there is no such kind.
     """
+    root = Path(root)
     for each in kinds:
         if each not in KINDS:
             raise unknown_name("kind of run called", each, KINDS)
@@ -58,13 +59,14 @@ def find_runs(root: Path, kinds: Sequence[str] = ()) -> RunTable:
     return _table(rows, f"runs in {root}")
 
 
-def read_run(folder: Path) -> RunRow:
+def read_run(folder: str | Path) -> RunRow:
     """Return the run in a folder.
 
     Raises:
         MissingData: If there is none.
         InvalidData: If its files cannot be read.
     """
+    folder = Path(folder)
     rows = list(_rows(folder, folder.parent)) if folder.is_dir() else []
     if not rows:
         raise MissingData(

@@ -140,7 +140,7 @@ class PrivacyAudit:
 
 
 def audit_run(
-    run: Path,
+    run: str | Path,
     audit: AuditOptions,
     *,
     folder: Path | None = None,

@@ -180,7 +180,7 @@ def row_gradients(
 
 def train_privately(
     config: RunConfig,
-    run: Path,
+    run: str | Path,
     private: PrivacyOptions,
     *,
     dataset: str | Dataset | None = None,

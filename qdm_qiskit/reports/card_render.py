@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..errors import InvalidOption
 from ..files import write_bytes
 from ..reproduction.card import Found
@@ -34,13 +35,14 @@ def check_picture(path: Path) -> Path:
     return path
 
 
-def write_picture(found: Reproduction, path: Path) -> Path:
+def write_picture(found: Reproduction, path: str | Path) -> Path:
     """Draw a card, and write it in the format of the file's suffix.
 
     Raises:
         InvalidOption: If the suffix is none of :data:`SUFFIXES`, or the card has no numbers.
         OutputNotWritable: If the file cannot be written.
     """
+    path = checked_path(path, "path")
     form = check_picture(path).suffix[1:]
     content = figure_bytes(card_picture(found), form, 150 if form == "png" else 300)
     write_bytes(path, content)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments import checked_path
 from ..evaluation.comparison import Comparison, Failing
 from ..files import write_together
 from ..overview import RunRow, RunTable
@@ -133,7 +134,7 @@ def draw_comparison(found: RunTable) -> Any:
 
 def write_comparison(
     found: Comparison,
-    folder: Path,
+    folder: str | Path,
     failing: Sequence[Failing] = (),
     formats: Sequence[str] = (),
 ) -> tuple[Path, ...]:
@@ -152,6 +153,7 @@ def write_comparison(
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
         UnknownName: If there is no such format.
     """
+    folder = checked_path(folder, "folder")
     check_formats(formats)
     figure = draw_comparison(found.table)
     content = {**found.to_dict(), "failing": [str(each) for each in failing]}

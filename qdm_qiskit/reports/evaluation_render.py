@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..data import grid_png
 from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
 from ..evaluation.metrics import METRIC_DOOR
@@ -336,7 +337,7 @@ def _headline(report: dict[str, Any]) -> str:
 def write_evaluation(
     report: EvaluationReport,
     pictures: EvaluationPictures,
-    folder: Path,
+    folder: str | Path,
     formats: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write an evaluation: ``evaluation.html``, ``.md``, ``.json``, ``.png``, and other pictures.
@@ -357,6 +358,7 @@ def write_evaluation(
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
         UnknownName: If there is no such format.
     """
+    folder = checked_path(folder, "folder")
     check_formats(formats)
     data = report.to_dict()
     figures = {

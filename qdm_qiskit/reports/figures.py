@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import all_of_kind
 from ..data import image_grid
 from ..errors import unknown_name
 
@@ -49,9 +50,10 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """Return the formats, each once.
 
     Raises:
+        InvalidArgument: If they are no list of names.
         UnknownName: If one is not among :data:`FORMATS`.
     """
-    for each in formats:
+    for each in all_of_kind(formats, str, "formats", "a list, as in ['svg']"):
         if each not in FORMATS:
             raise unknown_name("format of figures called", each, FORMATS)
     return tuple(dict.fromkeys(formats))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..evaluation.step_decisions import RoutedStep
 from ..files import write_bytes, write_json, write_text
 from ..hardware.ledger.budget import BudgetState
@@ -187,7 +188,7 @@ def write_fleet_report(
     state: FleetState,
     replayed: FleetReplay,
     pages: Sequence[tuple[str, Path]],
-    out: Path,
+    out: str | Path,
     decisions: Mapping[str, Sequence[RoutedStep]] | None = None,
 ) -> list[Path]:
     """Write the page of a fleet: its runs, its images, and whether a replay gives them again.
@@ -202,6 +203,7 @@ def write_fleet_report(
     Returns:
         The files.
     """
+    out = checked_path(out, "out")
     from ..data import grid_png
 
     files = [out / "report.json", out / "report.md"]

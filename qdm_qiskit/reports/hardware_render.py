@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
 from ..pages import Bars, Chart, Curve, Notes, Page, Part, Section, Table, render_page
@@ -482,7 +483,10 @@ def _cell(value: Any) -> str:
 
 
 def write_hardware_report(
-    report: HardwareReport, pictures: HardwarePictures, folder: Path, formats: Sequence[str] = ()
+    report: HardwareReport,
+    pictures: HardwarePictures,
+    folder: str | Path,
+    formats: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
 
@@ -499,6 +503,7 @@ def write_hardware_report(
         OutputNotWritable: If one cannot be written.
         UnknownName: If there is no such format.
     """
+    folder = checked_path(folder, "folder")
     check_formats(formats)
     content = report.to_dict()
     figure = draw_report(content, pictures)

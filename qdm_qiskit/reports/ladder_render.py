@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..evaluation.ladder import HEAD, Ladder, about_ladder, ladder_lines, ladder_notes
 from ..files import write_together
 from .figures import new_figure, png_bytes, show_grid
@@ -99,7 +100,7 @@ def _bars(axis: Any, rows: list[dict[str, Any]]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def write_ladder(ladder: Ladder, folder: Path) -> tuple[Path, ...]:
+def write_ladder(ladder: Ladder, folder: str | Path) -> tuple[Path, ...]:
     """Write ``ladder.png``, ``ladder.md`` and ``ladder.json``.
 
     Args:
@@ -112,6 +113,7 @@ def write_ladder(ladder: Ladder, folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
     """
+    folder = checked_path(folder, "folder")
     data = ladder.to_dict()
     contents = {
         folder / "ladder.png": ladder_png(data, ladder.images),

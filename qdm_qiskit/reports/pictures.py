@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..arguments import checked_path
 from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
 from ..evaluation.classes import class_rows
@@ -125,12 +126,13 @@ def run_pictures(
     return Pictures(files, tuple(notes))
 
 
-def write_pictures(pictures: Pictures, folder: Path) -> tuple[Path, ...]:
+def write_pictures(pictures: Pictures, folder: str | Path) -> tuple[Path, ...]:
     """Write all files, or none; older ones of the same names are replaced.
 
     Raises:
         OutputNotWritable: If the folder cannot be written.
     """
+    folder = checked_path(folder, "folder")
     contents = {folder / name: content for name, content in pictures.files.items()}
     write_together(contents)
     return tuple(contents)

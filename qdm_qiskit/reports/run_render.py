@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..data import image_grid
 from ..evaluation.run import RunPictures, RunReport
 from ..files import write_together
@@ -273,7 +274,7 @@ def _cell(value: Any) -> str:
 
 
 def write_run_report(
-    report: RunReport, pictures: RunPictures, folder: Path, formats: Sequence[str] = ()
+    report: RunReport, pictures: RunPictures, folder: str | Path, formats: Sequence[str] = ()
 ) -> tuple[Path, ...]:
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
 
@@ -290,6 +291,7 @@ def write_run_report(
         OutputNotWritable: If the folder cannot be written.
         UnknownName: If there is no such format.
     """
+    folder = checked_path(folder, "folder")
     check_formats(formats)
     data = report.to_dict()
     figure = draw_run(data, pictures.forward, pictures.samples)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..evaluation.states import StatesReport
 from ..files import write_together
 
@@ -19,13 +20,14 @@ __all__ = [
 
 
 def write_states_report(
-    report: StatesReport, pictures: dict[str, np.ndarray], folder: Path
+    report: StatesReport, pictures: dict[str, np.ndarray], folder: str | Path
 ) -> tuple[Path, ...]:
     """Write ``states.json`` and ``states.png``, both or neither.
 
     Raises:
         OutputNotWritable: If the folder cannot be written.
     """
+    folder = checked_path(folder, "folder")
     files = {
         folder / "states.png": bloch_balls(pictures),
         folder / "states.json": (json.dumps(report.to_dict(), indent=2) + "\n").encode(),

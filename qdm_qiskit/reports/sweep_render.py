@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..arguments import checked_path
 from ..files import write_together
 from ..pages import Bars, Chart, Curve, Notes, Page, Section, Table, render_page
 from ..sweeps import SweepResult
@@ -115,7 +116,7 @@ def draw_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Any:
     return figure
 
 
-def write_sweep(result: SweepResult, folder: Path) -> tuple[Path, ...]:
+def write_sweep(result: SweepResult, folder: str | Path) -> tuple[Path, ...]:
     """Write a sweep's table as CSV, JSON and HTML, and its curves.
 
     Args:
@@ -128,6 +129,7 @@ def write_sweep(result: SweepResult, folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
     """
+    folder = checked_path(folder, "folder")
     found = result.table
     points = found.over_seeds()
     content = {**found.to_dict(), "best": result.best}
@@ -143,13 +145,16 @@ def write_sweep(result: SweepResult, folder: Path) -> tuple[Path, ...]:
     return tuple(contents)
 
 
-def write_curves(result: SweepResult, folder: Path, formats: Sequence[str]) -> tuple[Path, ...]:
+def write_curves(
+    result: SweepResult, folder: str | Path, formats: Sequence[str]
+) -> tuple[Path, ...]:
     """Write a sweep's curves in other formats than PNG: ``curves.svg``, ``curves.pdf``.
 
     Raises:
         OutputNotWritable: If the folder cannot be written.
         UnknownName: If there is no such format.
     """
+    folder = checked_path(folder, "folder")
     contents = paper_figures({"curves": draw_curves(result.curves)}, folder, formats)
     write_together(contents)
     return tuple(contents)

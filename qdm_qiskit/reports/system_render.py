@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arguments import checked_path
 from ..evaluation.system import SPREAD_HEAD, SystemReport, spread_lines, spread_title
 from ..files import write_together
 from ..pages import Bars, Notes, Page, Part, Section, Table, render_page
@@ -73,7 +74,7 @@ def system_json(report: SystemReport) -> str:
     return json.dumps(report.to_dict(), indent=2, sort_keys=True, allow_nan=False)
 
 
-def write_system(report: SystemReport, folder: Path) -> tuple[Path, ...]:
+def write_system(report: SystemReport, folder: str | Path) -> tuple[Path, ...]:
     """Write ``system.csv``, ``system.json`` and ``system.html``.
 
     Args:
@@ -86,6 +87,7 @@ def write_system(report: SystemReport, folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
     """
+    folder = checked_path(folder, "folder")
     contents = {
         folder / "system.csv": report.to_csv().encode(),
         folder / "system.json": (system_json(report) + "\n").encode(),

@@ -20,7 +20,7 @@ from ..layers.arrays import device_of
 from ..rng import derived_seed
 from ..training import load_split
 from .continuous import estimate, sigma
-from .discrete import Trailing, radius_of
+from .discrete import Trailing, check_eta, radius_of
 from .samplers import Sampler, Step
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class AnalyticDPM(Trailing):
         if not all(math.isfinite(each) and each >= 0 for each in errors):
             raise InvalidOption(f"errors are finite numbers >= 0, got {self.errors}.")
         object.__setattr__(self, "errors", errors)
+        check_eta(self.eta)
 
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         """See :meth:`~.Sampler.step`."""

@@ -19,7 +19,9 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
+from ..arguments import real_number
 from ..diffusion import DiffusionProcess, NoisePrediction, VelocityPrediction
+from ..errors import InvalidOption
 from .continuous import diffusion_step, estimate, sigma
 from .samplers import Sampler, Step
 
@@ -61,6 +63,16 @@ class Trailing(Sampler):
         return trailing_steps(process.num_steps, process.num_steps if steps is None else steps)
 
 
+def check_eta(eta: object) -> None:
+    """Refuse what is no share of DDPM's noise.
+
+    Raises:
+        InvalidArgument, InvalidOption: If it is no number, or not from 0 to 1.
+    """
+    if not 0 <= real_number(eta, "eta") <= 1:
+        raise InvalidOption(f"eta is 0 to 1, got {eta}.")
+
+
 def radius_of(process: DiffusionProcess) -> float | None:
     """Return the largest value of the process's x_0, if it has one."""
     if isinstance(process, VelocityPrediction):
@@ -94,6 +106,9 @@ class DDIM(Trailing):
     name: ClassVar[str] = "ddim"
     eta: float = 0.0
     """Share of DDPM's noise, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
 
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         """See :meth:`~.Sampler.step`."""

@@ -297,6 +297,8 @@ class QDMPipeline:
         if target is None:
             target = "engine" if self.device.type == "cpu" else "engine:cuda"
         chosen = scheduler or self.scheduler or self._own(num_inference_steps)
+        if not isinstance(chosen, str | Sampler | type):
+            raise wrong(chosen, "scheduler", "a sampler or its name")
         config = SamplingConfig(
             target=target,
             num_images=num_images,

@@ -81,7 +81,7 @@ class Samples:
         return samples_card("Samples", self.images, self.manifest, self.records)
 
 
-def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
+def write_samples(samples: Samples, folder: str | Path) -> tuple[Path, ...]:
     """Write ``samples.npz``, ``samples.png``, the calibration if there is one, ``manifest.json``.
 
     Of a run on rows of numbers ``samples.csv`` has them as a table.
@@ -97,6 +97,7 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
         OutputNotWritable: If the folder holds samples already or cannot be written; then nothing of
             the attempt remains.
     """
+    folder = checked_path(folder, "folder")
     check_output(folder)
     device = samples.manifest["device"]
     calibration = None if device is None else device["calibration"]
@@ -125,7 +126,7 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in writers)
 
 
-def check_output(folder: Path) -> None:
+def check_output(folder: str | Path) -> None:
     """Refuse, before any work, a folder to which samples cannot be written.
 
     Raises:
@@ -141,7 +142,7 @@ def check_output(folder: Path) -> None:
             )
 
 
-def read_images(path: Path, count: int | None) -> np.ndarray:
+def read_images(path: str | Path, count: int | None) -> np.ndarray:
     """Read the images of a file that holds them under this name.
 
     Args:
@@ -156,6 +157,8 @@ def read_images(path: Path, count: int | None) -> np.ndarray:
         InvalidData: If it holds something else, or is damaged. The message is the bare reason.
     """
 
+    path = checked_path(path, "path")
+
     def check(headers: Headers) -> None:
         found = headers.get("images")
         if found is None:
@@ -169,7 +172,7 @@ def read_images(path: Path, count: int | None) -> np.ndarray:
     return read_arrays(path, ["images"], check=check)["images"]
 
 
-def read_calibration(path: Path) -> ReadoutCalibration:
+def read_calibration(path: str | Path) -> ReadoutCalibration:
     """Read a readout calibration that :func:`write_samples` wrote.
 
     Raises:

@@ -169,7 +169,7 @@ def _positions_in(split: Split) -> dict[int, int]:
 
 
 def load_run(
-    run: Path,
+    run: str | Path,
     *,
     model_class: type[Denoiser] | None = None,
     loader: Loader | str | None = None,

@@ -11,6 +11,7 @@ from qiskit import QuantumCircuit
 from ..arguments import checked_path, whole_number, wrong
 from ..circuits import CircuitSpec, Loader
 from ..errors import InvalidOption
+from ..evaluation.report_names import report_name
 from ..evaluation.tiles import TilesReport, tiles_report
 from ..execution.devices import DeviceLike
 from ..models import Denoiser
@@ -84,7 +85,7 @@ def tiles(
     devices: list[Any] = list(backends) if several else [backends]
     name, circuit = _circuit(subject, {**(settings or {}), **options}, loader, call, seed)
     return tiles_report(
-        name,
+        report_name(name),
         circuit,
         devices,
         TileChoice.of(str(choice), buffer=buffer),
@@ -148,4 +149,4 @@ def _circuit(
     chosen = names[call] if call is not None else next(iter(names.values()))
     [circuit, *_] = Reading.of(chosen.spec).circuits(chosen.circuit, None)
     suffix = f"-{chosen.name}" if len(names) > 1 else ""
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name + suffix), circuit
+    return name + suffix, circuit

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from ..arguments import whole_number
 from ..circuits import CircuitSpec, Loader
 from ..errors import InvalidOption
+from ..evaluation.report_names import report_name
 from ..evaluation.run_cost import RunReport, run_report
 from ..evaluation.transpile import TranspileReport, transpile_report
 from ..execution.devices import DeviceLike, as_backend
@@ -146,7 +147,7 @@ def cost(
         "search": search,
         "progress": progress,
     }
-    title = asked.name if name is None else name
+    title = report_name(asked.name) if name is None else name
     if asked.work is not None:
         return run_report(title, asked.work, devices, every=every, **how)
     assert asked.circuit is not None

@@ -33,6 +33,7 @@ from ..notebook import one_line
 from ..options import field_types
 from ..progress import Progress, silent
 from ..reports.evaluation_render import render_card, write_evaluation
+from ..reports.figures import check_formats
 from ..sampling import Samples, TrainedRun
 from ..sampling.samplers import Sampler
 from ..training import run_from_dict
@@ -77,7 +78,7 @@ def evaluate(
     samples: str | Path | Samples | Sequence[str | Path | Samples] = (),
     metrics: Sequence[str | Metric] | None = None,
     reference: str | Dataset | None = None,
-    data: Sequence[str | Path] = (),
+    data: str | Path | Sequence[str | Path] = (),
     protocol: str = "small",
     sampler: str | Sampler = "process",
     steps: int | None = None,
@@ -100,7 +101,7 @@ def evaluate(
         metrics: Names, such as ``"kid"``, and your own metrics; all of this package if None.
         reference: Data set, an object or a name, or ``npz:PATH``; the first subject's own if None.
             Give the object here for a run that was trained on one.
-        data: Files or folders that hold the runs' own data now.
+        data: File or folder that holds the runs' own data now, or several.
         protocol: ``"small"``, or ``"defalco"`` as De Falco et al. (2024) measured.
         sampler: Sampler of runs that are sampled, or its name; see ``SamplingConfig``.
         steps: Steps of the sampler; all if None.
@@ -124,7 +125,7 @@ def evaluate(
         The metrics and some pictures.
 
     Raises:
-        UnknownName: If there is no such protocol or data set.
+        UnknownName: If there is no such protocol, data set or format.
         InvalidOption, InvalidData, MissingData: If an option, a subject or the reference cannot be
             used, or images are too few for a distance to mean anything; or a row failed on a worker.
         InvalidArgument: If workers are asked for, and something has no name.
@@ -144,6 +145,7 @@ def evaluate(
     folder = None if out is None else checked_path(out, "out")
     if folder is not None:
         check_writable(folder)
+    check_formats(formats)
     if not isinstance(samples, str | Path | Samples | Sequence):
         raise wrong(samples, "samples", "a folder or result of sample(...), or a list of these")
     taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
@@ -151,7 +153,10 @@ def evaluate(
         *(part for each in runs for part in _of_run(each, chosen.seed, sampler, steps, beside)),
         *(_of_samples(each) for each in taken),
     ]
-    places = [checked_path(each, "data") for each in data]
+    if not isinstance(data, str | Path | Sequence):
+        raise wrong(data, "data", "a path (Path or str), or a list of paths")
+    given = [data] if isinstance(data, str | Path) else data
+    places = [checked_path(each, "data") for each in given]
     cache = cache_folder() / "evaluation"
     weights = None
     placed = [_learnt_from(each, reference) for each in with_data_at(found, places)]

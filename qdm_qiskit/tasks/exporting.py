@@ -24,7 +24,7 @@ from ..execution.calls import CircuitCall
 from ..execution.devices import DeviceLike, as_backend
 from ..files import check_writable, write_together
 from ..layers.calling import ExactTarget, calls_of
-from ..notebook import one_line
+from ..notebook import card, one_line, table
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run
@@ -54,6 +54,20 @@ class Export:
 
     def __repr__(self) -> str:
         return one_line("Export", self.folder, f"{len(self.record['circuits'])} circuits")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                each["name"],
+                each["qubits"]["total"],
+                each["depth"],
+                len(each["parameters"]),
+                ", ".join(each["devices"]) or None,
+            )
+            for each in self.record["circuits"]
+        ]
+        head = ("circuit", "qubits", "depth", "free parameters", "devices")
+        return card("Export", table(head, rows), about=f"{len(self.files)} files in {self.folder}")
 
 
 def export(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..archives import Headers, read_arrays
 from ..arguments import checked_path, whole_number
-from ..data import RowFormat, Split
+from ..data import RowFormat, Split, grid_png
 from ..data.gaps import read_gaps
 from ..data.known import Known, mask_of
 from ..data.npz import read_npz
@@ -21,7 +21,7 @@ from ..evaluation.restored import Fill, column_errors, fill_table
 from ..execution.devices import DeviceLike
 from ..execution.targets import target_text
 from ..files import check_writable, write_atomic, write_json, write_text
-from ..notebook import one_line
+from ..notebook import card, one_line, picture, table
 from ..options import build
 from ..progress import Message, Progress, silent
 from ..sampling import SamplingConfig, TrainedRun, load_run
@@ -33,6 +33,8 @@ __all__ = ["OWN", "SCHEMA", "Restoration", "mask_from_file", "restore"]
 SCHEMA = "qdm-restoration/1"
 OWN = "run"
 """Name of the run in the table of errors."""
+MOST_SHOWN = 32
+"""Images that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,6 +103,15 @@ class Restoration:
         draws, count = self.draws.shape[:2]
         own = f"mse {self.errors[OWN].mse.estimate:.4g}" if self.errors else "truth unknown"
         return one_line("Restoration", f"{count} images", f"{draws} draws", own)
+
+    def _repr_html_(self) -> str:
+        draws, count = self.draws.shape[:2]
+        first = self.draws[0, :MOST_SHOWN]
+        parts = [picture(grid_png(first), f"the first draw of {len(first)} images")]
+        if self.errors:
+            rows = [(name, each.mse.estimate) for name, each in self.errors.items()]
+            parts.append(table(("", "mean squared error"), rows))
+        return card("Restoration", *parts, about=f"{count} images, {draws} draws")
 
 
 def restore(

@@ -146,7 +146,7 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if _NAME.fullmatch(each.name))
 
 
-def find_checkpoint(run: Path, which: str = "latest") -> Path:
+def find_checkpoint(run: str | Path, which: str = "latest") -> Path:
     """A checkpoint of a run.
 
     Args:
@@ -194,7 +194,7 @@ def _staying(run: Path) -> list[Path]:
     return [each for each in places if BEST_NAME.fullmatch(each.name)]
 
 
-def load_weights(folder: Path) -> Denoiser:
+def load_weights(folder: str | Path) -> Denoiser:
     """The model of a checkpoint that is sampled from: the average where there is one.
 
     Raises:

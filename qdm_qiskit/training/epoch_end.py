@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import checked_path
 from ..data import ImageSet, save_grid
 from ..diffusion import DiffusionProcess, reverse_chain
 from ..errors import MissingData
@@ -164,12 +165,13 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     write_text(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
 
 
-def read_history(run: Path) -> tuple[dict[str, float], ...]:
+def read_history(run: str | Path) -> tuple[dict[str, float], ...]:
     """The metrics of a run, a row an epoch.
 
     Raises:
         MissingData: If there are none, or one is no number.
     """
+    run = checked_path(run, "run")
     path = run / "metrics.jsonl"
     try:
         rows = tuple(parse_json(line) for line in path.read_bytes().splitlines())

@@ -32,7 +32,7 @@ __all__ = [
 
 def train(
     config: RunConfig,
-    run: Path,
+    run: str | Path,
     *,
     resume: str | None = None,
     progress: Progress = silent,

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..arguments import wrong
 from ..errors import InvalidOption, MissingDependency, TargetUnavailable
 from ..progress import Progress, silent
 from .config import RunConfig
@@ -30,12 +31,15 @@ def log_names(given: str | Iterable[str]) -> tuple[str, ...]:
         given: Names, or one text with commas; ``"none"`` for no tracker at all.
 
     Raises:
+        InvalidArgument: If they are no names.
         InvalidOption: If there is no tracker of a name.
         MissingDependency: If its package is not installed.
 
     >>> log_names("tensorboard"), log_names("none")
     (('tensorboard',), ())
     """
+    if not isinstance(given, Iterable):
+        raise wrong(given, "log_with", "a name, or a list of names")
     parts = given.split(",") if isinstance(given, str) else list(given)
     names = tuple(dict.fromkeys(str(each).strip() for each in parts))
     if names == ("none",):

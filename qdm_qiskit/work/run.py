@@ -43,7 +43,7 @@ class Outcome:
 
 def run_items(
     items: Sequence[WorkItem],
-    folder: Path,
+    folder: str | Path,
     workers: Workers | None = None,
     progress: Progress = silent,
 ) -> Outcome:

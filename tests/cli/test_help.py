@@ -13,7 +13,7 @@ import sys
 import pytest
 import typer.main
 
-from qdm_qiskit.cli.main import app
+from qdm_qiskit.cli.main import app, main
 
 
 def commands(group, path=()):
@@ -117,6 +117,33 @@ def test_without_a_command_the_help_is_shown(qdm, arguments):
     assert result.code == 2
     assert "Usage:" in result.out
     assert result.err == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("train --preset digits", {"digits-demo"}),
+        ("sweep --model qamp", {"qamp_december", "qamp_january"}),
+        ("models describe quddpm", {"quddpm", "quddpm-circular", "quddpm-clustered"}),
+        ("compare eeqdm --backend fake_tor", {"fake_torino", "fake_toronto"}),
+        ("devices show fake_mar", {"fake_marrakesh"}),
+        ("reproduce eeqdm-fi", {"eeqdm-fid", "eeqdm-fid-means"}),
+        ("circuits show eeq", {"eeqdm"}),
+        ("run status ", {"latest", "2026-11-30-qddm-cb872943"}),
+        ("train --pre", {"--preset"}),
+    ],
+)
+def test_the_shell_completes_names(typed, offered, monkeypatch, tmp_path, capsys):
+    """As bash asks; with nothing to offer it takes files instead."""
+    (tmp_path / "2026-11-30-qddm-cb872943").mkdir()
+    (tmp_path / "2026-11-30-qddm-cb872943" / "plan.json").touch()
+    monkeypatch.setenv("QDM_ROOT", str(tmp_path))
+    monkeypatch.setenv("_QDM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"qdm {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" "))))
+    with pytest.raises(SystemExit):
+        main([])
+    assert set(capsys.readouterr().out.split()) == offered
 
 
 def test_version(qdm):

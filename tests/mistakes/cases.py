@@ -77,6 +77,12 @@ PYTHON = (
     'qdm.evaluate("nowhere", samples=3)',
     'qdm.resolve_run("eeqdm", ["depth=2"])',
     'qdm.train("eeqdm", "new", progress=3)',
+    'qdm.train("eeqdm", "new", log_with=3)',
+    "qdm.evaluate(data=3)",
+    'qdm.evaluate("nowhere", formats="svg")',
+    'DDIM(eta="half")',
+    "DDIM(eta=1.5)",
+    'AccumulatedMetric("psnr").update(images, real="yes")',
 )
 """Statements; each raises an error of :mod:`qdm_qiskit.errors`."""
 
@@ -95,6 +101,8 @@ COMMANDS = (
     "train --model eeqdm --set guided=perhaps --out new",
     "train --model eeqdm --epochs many --out new",
     "train --model eeqdm --epoch 3 --out new",
+    "train --model eeqdm --image-size 8 --out new",
+    "train eeqdm --out new",
     "train --model eeqdm --epochs 0 --out new",
     "train --model eeqdm --patience 0 --out new",
     "train --model eeqdm --dataset digit --out new",

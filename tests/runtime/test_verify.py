@@ -125,3 +125,21 @@ def test_a_run_of_which_nothing_is_paid_is_its_files_and_ledger(tmp_path, traine
     found = verify_run(tmp_path, plan.run_id)
     assert kinds(found) == ["file"]
     assert Path(plan.folder / "samples.png").exists()
+
+
+def test_a_folder_of_which_nothing_was_paid_says_that_it_came_from_elsewhere(tmp_path, trained):
+    """It said that ledger, folder and account agree on 0 jobs."""
+    from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+
+    config = PlanConfig(targets=("engine",), num_images=2, shots=64)
+    plan = make_plan(trained(1), config, root=tmp_path / "old")
+    submit_run(plan.folder)
+    assert "ledger and folder agree" in verify_run(tmp_path / "old", plan.run_id).sentence()
+    shutil.copytree(plan.folder, tmp_path / "new" / plan.run_id)
+    for repair in (False, True):
+        found = verify_run(tmp_path / "new", plan.run_id, repair=repair)
+        assert kinds(found) == ["copied"]
+        assert not found.clean
+        assert "knows no job of it" in found.findings[0].text
+    shutil.copytree(tmp_path / "old", tmp_path / "whole")
+    assert verify_run(tmp_path / "whole", plan.run_id).clean

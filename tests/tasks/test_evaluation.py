@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import qdm_qiskit as qdm
-from qdm_qiskit.errors import InvalidOption, MissingData, UnknownName
+from qdm_qiskit.errors import InvalidArgument, InvalidOption, MissingData, UnknownName
 from tests.test_notebook import EVIL, shown
 
 
@@ -20,6 +20,8 @@ def test_what_cannot_be_evaluated_is_refused_before_any_work(tmp_path):
         qdm.evaluate()
     with pytest.raises(MissingData, match="no samples"):
         qdm.evaluate(samples=tmp_path)
+    with pytest.raises(InvalidArgument, match=r"`data` is a path.*got 3 \(int\)"):
+        qdm.evaluate(data=3)
 
 
 @pytest.mark.slow

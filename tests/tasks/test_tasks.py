@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.sampling import SamplingConfig, read_calibration
 from qdm_qiskit.sampling import sample as sample_run
+from qdm_qiskit.tasks.chip_tiles import tiles
 from qdm_qiskit.tasks.hardware_run import price
 
 SMALL = {
@@ -134,6 +137,16 @@ def test_a_model_a_run_and_its_denoiser_cost_the_same(run):
     built = qdm.cost(loaded.model, **quick)
     counts = [each.backends[0].cost.total.two_qubit_count for each in (named, built)]
     assert counts == [by_run["backends"][0]["cost"]["total"]["two_qubit_count"]] * 2
+
+
+def test_a_run_whose_folder_has_any_name_has_a_report(run, tmp_path):
+    """A space in the folder's name was refused, after the work."""
+    for name, title in (("mein Lauf", "mein-Lauf"), ("_", "report")):
+        folder = shutil.copytree(run, tmp_path / name)
+        assert qdm.cost(folder, trials=1, level=0).name == title
+        assert tiles(folder, "fake_lima", trials=1, level=0, inputs=0).name == title
+    with pytest.raises(InvalidOption, match="got 'mein Lauf'"):
+        qdm.cost(folder, trials=1, name="mein Lauf")
 
 
 def test_a_spec_costs_what_its_full_circuit_costs():

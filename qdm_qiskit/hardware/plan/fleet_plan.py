@@ -180,7 +180,7 @@ def write_fleet(plan: FleetPlan, path: Path) -> None:
     write_sealed(path, plan.plain(), schema=SCHEMA, key=KEY, name=plan.fleet_id)
 
 
-def read_fleet(path: Path, argument: str = "path") -> FleetPlan:
+def read_fleet(path: str | Path, argument: str = "path") -> FleetPlan:
     """Read the plan of a fleet, and refuse it if anything in it was changed.
 
     Args:

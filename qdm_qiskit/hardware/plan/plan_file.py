@@ -34,7 +34,7 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     write_sealed(path, plan.content(), schema=plan.schema, key=KEY, name=plan.run_id)
 
 
-def read_plan(path: Path, argument: str = "path") -> RunPlan:
+def read_plan(path: str | Path, argument: str = "path") -> RunPlan:
     """Read a plan, and refuse it if anything in it was changed.
 
     Args:

@@ -87,10 +87,10 @@ class Draft:
 
 
 def make_plan(
-    run: Path,
+    run: str | Path,
     config: PlanConfig,
     *,
-    root: Path,
+    root: str | Path,
     backend: BackendV2 | None = None,
     provider: Any = None,
     sampler: Sampler | None = None,

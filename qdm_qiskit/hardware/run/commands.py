@@ -83,7 +83,7 @@ def submit_run(
 
 
 def resume_run(
-    root: Path,
+    root: str | Path,
     run_id: str,
     *,
     detach: bool = False,
@@ -115,7 +115,7 @@ def resume_run(
 
 
 def collect_run(
-    root: Path,
+    root: str | Path,
     run_id: str,
     *,
     progress: Progress | None = None,
@@ -138,7 +138,7 @@ def collect_run(
 
 
 def cancel_run(
-    root: Path,
+    root: str | Path,
     run_id: str,
     *,
     progress: Progress | None = None,
@@ -161,7 +161,7 @@ def cancel_run(
         return run.cancel()
 
 
-def run_state(root: Path, run_id: str) -> RunState:
+def run_state(root: str | Path, run_id: str) -> RunState:
     """Return the state of a run, from the ledger alone.
 
     Raises:

@@ -18,6 +18,7 @@ import numpy as np
 from ...arguments import checked_path
 from ...errors import CalibrationMismatch, MissingData
 from ...mitigation.readout import ReadoutCalibration
+from ...notebook import card, folded, note, one_line, table
 from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
     counts_path,
@@ -107,6 +108,14 @@ class Replay:
             )
         return np.asarray(self.trajectory[-1])
 
+    def __repr__(self) -> str:
+        return one_line("Replay", self.plan.run_id, self.sentence().rstrip("."))
+
+    def _repr_html_(self) -> str:
+        rows = [(each.step, each.shots, each.job_id) for each in self.steps]
+        steps = folded(f"{len(rows)} steps", table(("t", "shots", "job"), rows))
+        return card("Replay", note(self.sentence()), steps, about=self.plan.run_id)
+
     @property
     def outputs(self) -> np.ndarray | None:
         """Outputs of a QNN, ``(..., *output_shape)``; None before they are recorded."""
@@ -157,7 +166,7 @@ class Replay:
         }
 
 
-def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
+def replay(folder: str | Path, *, sampler: Sampler | None = None) -> Replay:
     """Compute a run's images again from its folder.
 
     Args:

@@ -16,10 +16,11 @@ from typing import Any, Literal, final
 
 from ...arguments import checked_path, checked_text
 from ...errors import ServiceUnavailable
+from ...notebook import card, folded, note, one_line, table
 from ...progress import Message, Progress, silent
 from ..ibm.account import connect
 from ..ibm.provider import IBMProvider
-from ..ledger.ledger import Intention, Ledger
+from ..ledger.ledger import FILE, Intention, Ledger
 from ..ledger.schema import Row
 from ..ledger.stored_files import StoredFiles, has_other_ledger
 from ..plan.plan_file import read_plan
@@ -91,6 +92,8 @@ class Verification:
     jobs: tuple[JobOnAll, ...]
     """All jobs of the run, oldest first."""
     findings: tuple[Finding, ...]
+    has_account: bool
+    """False of a target that charges nothing, such as a simulator: there is no account to ask."""
     listed: bool
     """True if the account has a list of its jobs; without it jobs of other tags are not seen."""
     charged_seconds: float
@@ -108,9 +111,31 @@ class Verification:
         jobs = f"{len(self.jobs)} jobs, {self.charged_seconds:.6g} s charged"
         settled = f"{self.settled_seconds:.6g} s settled"
         wrong = [each for each in self.findings if each.kind != "foreign" and not each.repaired]
-        if not wrong:
-            return f"Run {self.run_id}: {jobs}, {settled}; ledger, folder and account agree."
-        return f"Run {self.run_id}: {jobs}, {settled}; {len(wrong)} finding(s)."
+        if wrong:
+            return f"Run {self.run_id}: {jobs}, {settled}; {len(wrong)} finding(s)."
+        if not self.has_account:
+            return f"Run {self.run_id}: {jobs}, {settled}; ledger and folder agree."
+        return f"Run {self.run_id}: {jobs}, {settled}; ledger, folder and account agree."
+
+    def __repr__(self) -> str:
+        return one_line("Verification", self.sentence().rstrip("."))
+
+    def _repr_html_(self) -> str:
+        found = [("repaired" if each.repaired else each.kind, each.text) for each in self.findings]
+        jobs = [
+            (
+                each.job_id,
+                each.part,
+                each.ledger,
+                each.account,
+                each.settled_seconds,
+                each.charged_seconds,
+            )
+            for each in self.jobs
+        ]
+        head = ("job", "part", "ledger", "account", "settled, s", "charged, s")
+        parts = [note(self.sentence()), *([table((), found)] if found else [])]
+        return card("Verification", *parts, folded(f"{len(jobs)} jobs", table(head, jobs)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -118,7 +143,7 @@ class Verification:
 
 
 def verify_run(
-    root: Path,
+    root: str | Path,
     run_id: str,
     *,
     repair: bool = False,
@@ -208,6 +233,7 @@ class _Verifier:
                 *self._files(),
                 *self._foreign(listed or []),
             ),
+            has_account=self._account is not None,
             listed=listed is not None,
             charged_seconds=math.fsum(each.charged_seconds or 0.0 for each in jobs),
             settled_seconds=math.fsum(float(row["spent_seconds"] or 0.0) for row in reservations),
@@ -288,14 +314,17 @@ class _Verifier:
 
     def _copied(self) -> list[Finding]:
         plan = self._run.plan
-        if not plan.is_qpu or not has_other_ledger(plan.folder, self._ledger, plan.run_id):
+        if not has_other_ledger(plan.folder, self._ledger, plan.run_id):
             return []
-        return [
-            Finding(
-                kind="copied",
-                text=f"the folder of run {plan.run_id} was used with another ledger than this one",
+        text = f"the folder of run {plan.run_id} was used with another ledger than this one"
+        if self._account is None:  # `--repair` has nobody to take jobs from
+            if self._ledger.jobs(plan.run_id):
+                return []
+            text += (
+                f", which knows no job of it; copy {FILE} and {FILE}.log of its old root too, or "
+                "read it with `qdm run replay`"
             )
-        ]
+        return [Finding(kind="copied", text=text)]
 
     def _of_jobs(self, jobs: Sequence[JobOnAll]) -> list[Finding]:
         """Return what is wrong with single jobs."""
@@ -401,7 +430,7 @@ class _Verifier:
         before = self.verification()
         copied = any(each.kind == "copied" for each in before.findings)
         known = {each.tag: each for each in self._ledger.intentions(self._run.run_id)}
-        if copied and known == {}:
+        if copied and known == {} and self._account is not None:
             self._add_run()
         for job in before.jobs:
             if job.ledger is None and job.tag is not None:
