@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    if asked.seeds < 2:
+        parser.error(f"an interval takes 2 seeds or more, got {asked.seeds}")
     machine.all_cores()
     machine.one_thread()
     runs: dict[str, list[dict[str, float]]] = {}

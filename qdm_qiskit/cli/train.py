@@ -117,7 +117,7 @@ def train(
     with few_collections():
         import torch
 
-        from ..errors import InvalidOption
+        from ..errors import InvalidOption, QdmError
         from ..models import PRESETS
         from ..options import parse_assignments
         from ..tasks import continue_training
@@ -183,7 +183,12 @@ def train(
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
         # A configuration, not keywords: text that a user gave is no argument of ours.
-        resolved = resolve_run(preset or model or "", {**in_file, **values})
+        try:
+            resolved = resolve_run(preset or model or "", {**in_file, **values})
+        except QdmError as error:
+            if any(f"'{name}'" in str(error) for name in in_file):
+                raise type(error)(f"{config}: {error}") from error
+            raise
         result = start_training(
             resolved, out, progress=watching, log_with=log_with, callbacks=callbacks
         )

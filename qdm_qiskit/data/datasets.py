@@ -26,7 +26,7 @@ from .csv_files import CsvTable
 from .digits import read_digits
 from .images import validate_images
 from .mnist import read_mnist
-from .places import CSV, own_file
+from .places import CSV, own_file, own_path
 from .raw import RawImages
 from .row_format import RowFormat
 from .rows import RowDataset
@@ -157,13 +157,13 @@ def find_dataset(dataset: str | Dataset, folder: str | Path | None = None) -> Da
 
     Raises:
         UnknownName: If there is no such name.
-        InvalidOption: If it is not read from a folder.
+        InvalidOption: If it is not read from a folder, or ``csv:`` has no path.
         InvalidExtension: If another package's cannot be loaded.
         InvalidArgument: If it is neither a name nor a data set, or lacks something.
     """
     found: Dataset
     if isinstance(dataset, str) and dataset.startswith(CSV):
-        found = CsvTable(dataset.removeprefix(CSV))
+        found = CsvTable(own_path(dataset, CSV))
     elif isinstance(dataset, str):
         if dataset not in DATASET_DOOR:
             raise unknown_name("dataset", dataset, [*DATASET_DOOR.names(), "npz:PATH", "csv:PATH"])

@@ -15,6 +15,7 @@ __all__ = [
     "exists",
     "moved_to",
     "own_file",
+    "own_path",
 ]
 
 NPZ = "npz:"
@@ -32,6 +33,17 @@ def own_file(dataset: str) -> str | None:
     return next((kind for kind in (NPZ, CSV) if dataset.startswith(kind)), None)
 
 
+def own_path(dataset: str, kind: str) -> str:
+    """Return the path in the name of a user's own file.
+
+    Raises:
+        InvalidOption: If the name ends where the path should begin.
+    """
+    if dataset == kind:
+        raise InvalidOption(f"dataset '{kind}' names no file; give it as {kind}PATH.")
+    return dataset.removeprefix(kind)
+
+
 def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
     """Return a data set's name and folder, with paths that hold in any working directory.
 
@@ -41,10 +53,13 @@ def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
 
     Returns:
         Both; a name without a path, and None, stay as they are.
+
+    Raises:
+        InvalidOption: If the name ends where the path should begin.
     """
     kind = own_file(dataset)
     if kind is not None:
-        dataset = f"{kind}{_absolute(dataset.removeprefix(kind))}"
+        dataset = f"{kind}{_absolute(own_path(dataset, kind))}"
     return dataset, None if folder is None else str(_absolute(folder))
 
 

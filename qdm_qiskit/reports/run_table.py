@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "run_table", "table_files", "table_json", "table_width"]
 
 SCHEMA = "qdm-run-table/1"
+LONGEST_NUMBER = 30
+"""Characters of a cell that may still be a number."""
+LEAST_NAME = 20
+"""Characters of a run's name that stay together, however narrow the table is."""
 WIDEST = 240
 """Characters of a line, beyond which the last columns fold."""
 
@@ -33,9 +37,15 @@ def run_table(found: RunTable, *, turned: bool = False) -> RichTable:
     head, *lines = _lines(found, turned=turned)
     for k, name in enumerate(head):
         words = k == 0 if turned else name in ("name", "state", "kind")
-        folds = k > 0 if turned else words  # long text may, numbers and their titles never
+        widest = max((len(line[k]) for line in lines), default=0)
+        # Long text may, as paths of data are, numbers and their titles never.
+        folds = k > 0 if turned else words or widest > LONGEST_NUMBER
         table.add_column(
-            escape(name), justify="left" if words else "right", overflow="fold", no_wrap=not folds
+            escape(name),
+            justify="left" if words else "right",
+            overflow="fold",
+            no_wrap=not folds,
+            min_width=min(widest, LEAST_NAME) if name == "name" else None,
         )
     for cells in lines:
         table.add_row(*map(escape, cells))

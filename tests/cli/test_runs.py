@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 from tests.helpers import ROOT
@@ -25,6 +26,23 @@ def test_runs_are_listed_in_order_with_the_columns_asked_for(qdm, tmp_path):
     assert "test_loss" in (out / "runs.html").read_text()
     content = json.loads(qdm("runs", "list", TRAINING, "--json").out)
     assert len(content["rows"]) == 6
+
+
+def test_long_text_folds_and_names_stay_together():
+    from rich.console import Console
+
+    from qdm_qiskit.overview import RunRow, RunTable
+    from qdm_qiskit.reports.run_table import run_table
+
+    rows = tuple(
+        RunRow(name, "training", "done", {"data": f"npz:/{name * 20}"}, {"loss": 0.123456})
+        for name in ("first-of-many-runs", "second-of-many-runs")
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(run_table(RunTable(rows, ("data",), ("loss",))))
+    text = console.export_text()
+    assert all(row.name in text for row in rows)
+    assert "0.1235" in text
 
 
 def test_one_run_and_two_beside_each_other(qdm):

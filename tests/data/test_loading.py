@@ -9,6 +9,7 @@ import pytest
 
 from qdm_qiskit.data import DATASETS, load_dataset
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData, UnknownName
+from qdm_qiskit.tasks import train
 
 DEBIAN = Path(DATASETS["fashion-mnist"].system_folder or "")
 
@@ -288,3 +289,11 @@ def test_the_catalogue_is_consistent():
             assert len(info.classes) == 10
         assert info.published_split == bool(info.files)
         assert info.channels in (1, 3)
+
+
+@pytest.mark.parametrize("name", ["npz:", "csv:"])
+def test_a_file_without_a_path_says_how_to_name_one(name, tmp_path):
+    with pytest.raises(
+        InvalidOption, match=f"dataset '{name}' names no file; give it as {name}PATH"
+    ):
+        train("eeqdm", tmp_path / "run", dataset=name)

@@ -95,3 +95,16 @@ def test_a_file_that_names_no_model(tmp_path, monkeypatch, capsys):
     (tmp_path / "run.yaml").write_text("depth: 2\n")
     assert typed("--config", "run.yaml") == 2
     assert "Name what to train by --model or by --preset" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_named_with_its_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("model: eeqdm\nimage_sise: 4\n")
+    assert typed("--config", "run.yaml") == 2
+    assert (
+        "error: run.yaml: There is no option of 'eeqdm' called 'image_sise'"
+        in capsys.readouterr().err
+    )
+    (tmp_path / "run.yaml").write_text("model: eeqdm\nimage_size: 4\n")
+    assert typed("--config", "run.yaml", "--set", "depht=4") == 2
+    assert "error: There is no option of 'eeqdm' called 'depht'" in capsys.readouterr().err
