@@ -377,11 +377,12 @@ def config_of_circuit(name: str, settings: Mapping[str, Any]) -> CircuitModelCon
     through = given.pop("train_loader", False)
     channels = given.pop("channels", 1)
     size = given.pop("image_size", None) or _size_of(spec, channels)
-    if spec.encoding == "angle" and len(spec.image_inputs) not in (0, channels * size**2):
+    read = len(spec.image_inputs) if spec.weights else 0  # from_spec refuses one without weights
+    if spec.encoding == "angle" and read not in (0, channels * size**2):
         hint = "num_pixels" if "num_pixels" in template.options else "other options of the circuit"
         raise InvalidOption(
             f"image_size={size} and channels={channels} make {channels * size**2} pixels, but '{name}' "
-            f"takes {len(spec.image_inputs)}; leave image_size out, or set {hint}."
+            f"takes {read}; leave image_size out, or set {hint}."
         )
     made = Denoiser.from_spec(spec, image_shape=(channels, size, size), **given).config
     return replace(made, train_loader=through)
