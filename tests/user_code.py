@@ -40,6 +40,7 @@ metric = AccumulatedMetric("psnr")
 metric.update(np.zeros((2, 1, 8, 8)), real=True)
 assert_type(metric.interval(), Interval)
 
+# Mistakes that a type checker must find: it reports an ignore that silences nothing.
 budget: str = qdm.trian("eeqdm", "runs/typo")  # type: ignore[attr-defined]
 qdm.train(3, "runs/wrong")  # type: ignore[arg-type]
 qdm.load_run(3)  # type: ignore[arg-type]
